@@ -42,7 +42,7 @@ type HTTP struct {
 	BodyLimit         int64         `mapstructure:"body_limit" default:"1MiB" unit:"bytes" min:"1KiB" max:"1GiB" doc:"Largest request body; uploads of media have their own limit."`
 	ReadHeaderTimeout time.Duration `mapstructure:"read_header_timeout" default:"5s" min:"1ms" max:"1h" doc:"Time a client has to send its request's headers."`
 	RequestTimeout    time.Duration `mapstructure:"request_timeout" default:"30s" min:"1ms" max:"1h" doc:"Time a request may take before it is given up."`
-	IdleTimeout       time.Duration `mapstructure:"idle_timeout" default:"2m" min:"1ms" max:"24h" doc:"Time a connection is kept without a request."`
+	IdleTimeout       time.Duration `mapstructure:"idle_timeout" default:"2m" min:"1ms" max:"1d" doc:"Time a connection is kept without a request."`
 	ShutdownTimeout   time.Duration `mapstructure:"shutdown_timeout" default:"25s" min:"1ms" max:"1h" doc:"Time requests in progress have to end at a stop; below the 30s after which Kubernetes kills."`
 	MaxHeaderBytes    int           `mapstructure:"max_header_bytes" default:"64KiB" unit:"bytes" min:"4KiB" max:"16MiB" doc:"Largest request header."`
 	TrustedProxies    []string      `mapstructure:"trusted_proxies" check:"network" doc:"Addresses or networks (10.0.0.0/8) whose X-Forwarded-For is believed; none: the connection's own address counts."`

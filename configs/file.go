@@ -166,7 +166,7 @@ func (doc *document) value(s Setting, n *yaml.Node) {
 	case n.Kind == yaml.ScalarNode:
 		doc.found.take(s, n.Value, where, doc.problems)
 	case n.Kind == yaml.SequenceNode && s.isList():
-		list := []string{}
+		var list []string // nil when empty, as the default is
 		for _, item := range n.Content {
 			if item.Kind != yaml.ScalarNode || isNull(item) {
 				doc.complain(item, s.Key, "want a list of texts")
