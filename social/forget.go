@@ -1,0 +1,160 @@
+package social
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"socialctl/sharding"
+)
+
+// forget makes every local copy of the things worthless: call it after the commit and before the answer. It goes on
+// when the caller has gone away. Where Redis does not answer within 250 ms it raises cache_epoch instead; where the
+// shard is away as well, that is tried in the background until it works or the cache is closed.
+func (c *cache) forget(ctx context.Context, keys ...cacheKey) {
+	if len(keys) == 0 {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	left := c.remove(ctx, keys)
+	if len(left) > 0 && c.link.moved() {
+		left = c.remove(ctx, left)
+	}
+	if len(left) == 0 {
+		return
+	}
+	c.link.generation.Add(1) // this process knows at once
+	seen := make(map[sharding.ShardID]bool, 1)
+	for _, key := range left {
+		shard := c.cluster.For(int64(key.owner))
+		if seen[shard.ID()] {
+			continue
+		}
+		seen[shard.ID()] = true
+		if err := c.raise(ctx, shard); err != nil {
+			c.owe(ctx, shard, err)
+		}
+	}
+}
+
+// remove deletes tags and returns the keys for which that failed. It does not believe that Redis is away: it tries.
+func (c *cache) remove(ctx context.Context, keys []cacheKey) []cacheKey {
+	client := c.link.client()
+	if client == nil {
+		return keys
+	}
+	ctx, cancel := context.WithTimeout(ctx, redisPatience)
+	defer cancel()
+	pipe := client.Pipeline()
+	for _, key := range keys {
+		pipe.Del(ctx, c.prefix+key.name)
+	}
+	commands, _ := pipe.Exec(ctx)
+	var left []cacheKey
+	for i, command := range commands {
+		if err := command.Err(); err != nil {
+			left = append(left, keys[i])
+			c.link.failed(err)
+		}
+	}
+	c.forgotten.Add(int64(len(keys) - len(left)))
+	if len(left) > 0 {
+		c.failures.Add(1)
+	}
+	return left
+}
+
+// How long one try to raise an epoch may take, and the pauses between tries.
+const (
+	raisePatience = 2 * time.Second
+	raiseFirst    = 50 * time.Millisecond
+	raiseLongest  = 2 * time.Second
+)
+
+// raising is one shard's cache_epoch as far as this process has to raise it.
+type raising struct {
+	running  sync.Mutex // one statement at a time
+	mu       sync.Mutex // guards the rest
+	waiting  *raise     // not begun: whoever comes now may join it
+	owed     int        // raises that failed, ever
+	retrying bool
+}
+
+type raise struct {
+	done chan struct{}
+	err  error
+}
+
+// raise returns when a raise that was begun after the call has ended. Callers that meet share one: the statement takes
+// the exclusive lock that every writer of the shard waits for.
+func (c *cache) raise(ctx context.Context, shard *sharding.Shard) error {
+	r := &c.raises[shard.ID()]
+	r.mu.Lock()
+	if joined := r.waiting; joined != nil {
+		r.mu.Unlock()
+		<-joined.done
+		return joined.err
+	}
+	mine := &raise{done: make(chan struct{})}
+	r.waiting = mine
+	r.mu.Unlock()
+
+	r.running.Lock()
+	r.mu.Lock()
+	r.waiting = nil
+	r.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, raisePatience)
+	mine.err = c.cluster.RaiseCacheEpoch(ctx, shard)
+	cancel()
+	r.running.Unlock()
+	close(mine.done)
+	if mine.err == nil {
+		c.raised.Add(1)
+	}
+	return mine.err
+}
+
+// owe has a raise that failed tried again until it works.
+func (c *cache) owe(ctx context.Context, shard *sharding.Shard, err error) {
+	c.log.Warn("neither Redis nor the shard could be told of a change; other servers may show what was before it",
+		"shard", shard.String(), "err", err)
+	r := &c.raises[shard.ID()]
+	r.mu.Lock()
+	r.owed++
+	begin := !r.retrying
+	r.retrying = true
+	r.mu.Unlock()
+	if begin {
+		c.owing.Go(func() { c.repay(ctx, shard, r) })
+	}
+}
+
+// repay ends when a raise has worked that was begun after the last one that failed, or, after a last try, at close.
+func (c *cache) repay(ctx context.Context, shard *sharding.Shard, r *raising) {
+	pause, closing := raiseFirst, false
+	for {
+		select {
+		case <-c.closing:
+			closing = true
+		case <-time.After(pause):
+			pause = min(2*pause, raiseLongest)
+		}
+		r.mu.Lock()
+		owed := r.owed
+		r.mu.Unlock()
+		err := c.raise(ctx, shard)
+		r.mu.Lock()
+		r.retrying = err != nil || r.owed != owed
+		again := r.retrying
+		r.mu.Unlock()
+		if !again {
+			c.log.Info("cache_epoch raised at last", "shard", shard.String())
+			return
+		}
+		if closing && err != nil {
+			c.log.Error("closed without having told other servers of a change; they may show for a day what was before it",
+				"shard", shard.String(), "err", err)
+			return
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package social
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/gofrs/flock"
+	"github.com/redis/go-redis/v9"
+)
+
+// embeddedRedis is the Redis of a data folder without a configured one. The process that holds the lock runs it and
+// publishes where it is; all others use that one. It begins empty each time, under a new nonce.
+type embeddedRedis struct {
+	role     Role
+	file     string
+	lock     *flock.Flock
+	server   *miniredis.Miniredis // nil: another process owns it, or nobody
+	advanced time.Time            // when server's clock was set forward last
+}
+
+// redisAddress is what the owner publishes, for its own user only.
+type redisAddress struct {
+	Addr     string `json:"addr"`
+	Password string `json:"password"`
+	Nonce    string `json:"nonce"`
+	PID      int    `json:"pid"`
+}
+
+// The embedded Redis evicts nothing, so it is emptied above this number of keys: some 100 MiB.
+const embeddedKeys = 400_000
+
+// follow makes current what it should be: one's own Redis when nobody else holds the lock, otherwise the published one.
+func (l *redisLink) follow() error {
+	l.looking.Lock()
+	defer l.looking.Unlock()
+	e := l.embedded
+	if e.server != nil {
+		return nil
+	}
+	if e.role == RoleServer {
+		mine, err := e.lock.TryLock()
+		if err != nil {
+			return err
+		}
+		if mine {
+			return l.own()
+		}
+	}
+	at, err := e.published()
+	if errors.Is(err, fs.ErrNotExist) {
+		l.use(nil)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if conn := l.current.Load(); conn != nil && conn.nonce == at.Nonce {
+		return nil // if its owner is gone the next exchange says so
+	}
+	held, err := e.held()
+	if err != nil {
+		return err
+	}
+	if !held {
+		l.use(nil) // the owner was killed and left its address behind
+		return nil
+	}
+	l.use(&at)
+	return nil
+}
+
+// moved looks whether another embedded Redis has come, and reports whether the client is another one than before.
+func (l *redisLink) moved() bool {
+	if l.embedded == nil {
+		return false
+	}
+	before := l.current.Load()
+	if err := l.follow(); err != nil {
+		return false
+	}
+	now := l.current.Load()
+	return now != nil && now != before
+}
+
+// use replaces the client, with nothing for nil. Copies under tags of the one before are worthless.
+func (l *redisLink) use(at *redisAddress) {
+	var conn *redisConn
+	if at != nil {
+		conn = &redisConn{redis.NewUniversalClient(redisOptions([]string{at.Addr}, at.Password)), at.Nonce}
+	}
+	if conn == nil && l.current.Load() == nil {
+		return
+	}
+	l.generation.Add(1)
+	if old := l.current.Swap(conn); old != nil {
+		_ = old.Close()
+	}
+	l.away.Store(false)
+}
+
+// own starts Redis in this process, which holds the lock, and gives the lock back when that fails.
+func (l *redisLink) own() error {
+	e := l.embedded
+	at := redisAddress{Password: rand.Text(), Nonce: rand.Text(), PID: os.Getpid()}
+	server := miniredis.NewMiniRedis()
+	server.RequireAuth(at.Password)
+	if err := server.StartAddr("127.0.0.1:0"); err != nil {
+		return errors.Join(err, e.lock.Unlock())
+	}
+	at.Addr = server.Addr()
+	if err := e.publish(at); err != nil {
+		server.Close()
+		return errors.Join(err, e.lock.Unlock())
+	}
+	e.server, e.advanced = server, time.Now()
+	l.use(&at)
+	return nil
+}
+
+// published reads the address of the present owner, or of one that was killed.
+func (e *embeddedRedis) published() (redisAddress, error) {
+	var at redisAddress
+	text, err := os.ReadFile(e.file)
+	if err != nil {
+		return at, err
+	}
+	return at, json.Unmarshal(text, &at)
+}
+
+func (e *embeddedRedis) publish(at redisAddress) error {
+	text, err := json.Marshal(at)
+	if err != nil {
+		return err
+	}
+	// Only the holder of the lock writes, so a left-over of a killed one may be overwritten.
+	if err := os.WriteFile(e.file+".new", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(e.file+".new", e.file)
+}
+
+// held reports whether somebody owns Redis. The shared lock hinders only a server that tries in this very instant; it
+// tries again.
+func (e *embeddedRedis) held() (bool, error) {
+	probe := flock.New(e.lock.Path())
+	free, err := probe.TryRLock()
+	if err != nil {
+		return false, err
+	}
+	return !free, probe.Unlock()
+}
+
+// ask asks whether Redis answers. Its owner also lets time pass in it: the library's own way of doing that (ClockTTL)
+// walks over all keys at every command.
+func (e *embeddedRedis) ask(ctx context.Context, client redis.UniversalClient) error {
+	if e.server != nil {
+		if passed := time.Since(e.advanced); passed >= time.Second {
+			e.server.FastForward(passed)
+			e.advanced = e.advanced.Add(passed)
+		}
+	}
+	keys, err := client.DBSize(ctx).Result()
+	if err == nil && e.server != nil && keys > embeddedKeys {
+		return client.FlushDB(ctx).Err()
+	}
+	return err
+}
+
+// close stops one's own Redis before it lets another process begin one.
+func (e *embeddedRedis) close() error {
+	if e.server == nil {
+		return nil
+	}
+	err := os.Remove(e.file)
+	e.server.Close()
+	e.server = nil
+	return errors.Join(err, e.lock.Unlock())
+}
