@@ -234,3 +234,11 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 }
+
+// Follow makes the map agree with what a shard said of buckets that have moved on, for callers that write to many
+// buckets at once and sort them anew.
+func (c *Cluster) Follow(notOpen *NotOpenError) {
+	for b, to := range notOpen.Gone {
+		c.learn(b, notOpen.Shard, to)
+	}
+}

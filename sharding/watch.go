@@ -69,3 +69,17 @@ func (c *Cluster) RaiseCacheEpoch(ctx context.Context, shard *Shard) error {
 	}
 	return nil
 }
+
+// Ping asks meta and every shard whether they answer; the error names the first that does not.
+func (c *Cluster) Ping(ctx context.Context) error {
+	if err := c.meta.read.PingContext(ctx); err != nil {
+		return &UnavailableError{Where: c.meta.where, Err: err}
+	}
+	for _, s := range c.shards {
+		var one int
+		if err := s.pool.read.QueryRowContext(ctx, `SELECT id FROM shard_state WHERE id = 1`).Scan(&one); err != nil {
+			return &UnavailableError{Where: s.pool.where, Err: err}
+		}
+	}
+	return nil
+}

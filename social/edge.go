@@ -1,0 +1,347 @@
+package social
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"socialctl/sharding"
+)
+
+// claimPayload asks for a name on behalf of a pending account.
+type claimPayload struct {
+	Name string `json:"name"` // folded
+}
+
+// edgePayload is a follow as its follower's shard decided it.
+type edgePayload struct {
+	Follower UserID `json:"follower"`
+	Rev      int64  `json:"rev"`
+	State    int    `json:"state"`
+}
+
+// endFollowPayload asks a follower's shard to end a follow, unless it is newer than Rev.
+type endFollowPayload struct {
+	Of  UserID `json:"of"`
+	Rev int64  `json:"rev"`
+}
+
+// blockedPayload is a block as the blocker's shard decided it.
+type blockedPayload struct {
+	By    UserID `json:"by"`
+	Rev   int64  `json:"rev"`
+	State int    `json:"state"`
+}
+
+// backfillPayload is the list that was fixed in the transaction that made a fan row live.
+type backfillPayload struct {
+	Author  UserID     `json:"author"`
+	Rev     int64      `json:"rev"`
+	Entries [][3]int64 `json:"entries"` // msg_id, time_ms, kind
+}
+
+// applyClaim lets the name's own row decide, then settles the account: live for the winner, void for the loser.
+func (b *Backend) applyClaim(ctx context.Context, e *effect) error {
+	var p claimPayload
+	if err := e.decode(&p); err != nil {
+		return err
+	}
+	nameBucket := b.Cluster.BucketOfText(p.Name)
+	var holder UserID
+	err := b.Cluster.WriteBucket(ctx, nameBucket, func(ctx context.Context, tx *sharding.Tx) error {
+		// An insert that meets a holder changes nothing; the holder is read under its lock.
+		if _, err := tx.Exec(ctx, sharding.Key("user_name", nameBucket, []byte(p.Name)), `
+			INSERT INTO user_name (bucket, name, user_id, created_ms) VALUES (?, ?, ?, ?)
+			{upsert bucket, name} created_ms = user_name.created_ms`, nameBucket, []byte(p.Name), int64(e.owner), e.created); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `SELECT user_id FROM user_name WHERE bucket = ? AND name = ?`, nameBucket, []byte(p.Name)).Scan(&holder)
+	})
+	if err != nil {
+		return fmt.Errorf("claim a name: %w", err)
+	}
+	state := accountVoid
+	if holder == e.owner {
+		state = accountLive
+	}
+	bucket := b.bucket(e.owner)
+	err = b.Cluster.Write(ctx, int64(e.owner), func(ctx context.Context, tx *sharding.Tx) error {
+		_, err := tx.Exec(ctx, sharding.Key("user_info", bucket, int64(e.owner)),
+			`UPDATE user_info SET state = ? WHERE bucket = ? AND user_id = ? AND state = ?`, state, bucket, int64(e.owner), accountPending)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("settle the account: %w", err)
+	}
+	b.cache.forget(ctx, accountKey(e.owner))
+	return nil
+}
+
+// applyEdges brings follows of one person into that person's shard. Counters move with the state; the span moves with the
+// rev, also from live to live: then one was broken that has not been heard of (REVIEW F17).
+func (b *Backend) applyEdges(ctx context.Context, group []*effect) ([]*effect, error) {
+	edges := make([]edgePayload, len(group))
+	for i, e := range group {
+		if err := e.decode(&edges[i]); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(edges, func(x, y edgePayload) int { return int(x.Follower - y.Follower) })
+	author := group[0].target
+	var replies []*effect
+	err := b.Cluster.Write(ctx, int64(author), func(ctx context.Context, tx *sharding.Tx) error {
+		replies = nil
+		acc, err := lockAccount(ctx, tx, b.bucket(author), author)
+		if err != nil {
+			return err
+		}
+		if acc == nil { // nobody has this id: the follow ends where it was decided
+			return b.refuseEdges(ctx, tx, author, edges, &replies)
+		}
+		for _, edge := range edges {
+			more, err := b.applyEdge(ctx, tx, acc, edge)
+			if err != nil {
+				return err
+			}
+			replies = append(replies, more...)
+		}
+		return b.emit(ctx, tx, replies...)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("apply follows of %d: %w", author, err)
+	}
+	b.cache.forget(ctx, accountKey(author), viewerKey(author))
+	return replies, nil
+}
+
+func (b *Backend) refuseEdges(ctx context.Context, tx *sharding.Tx, author UserID, edges []edgePayload, replies *[]*effect) error {
+	for _, edge := range edges {
+		if edge.State == stateLive {
+			*replies = append(*replies, b.newEffect(author, effEndFollow, edge.Follower, endFollowPayload{Of: author, Rev: edge.Rev}))
+		}
+	}
+	return b.emit(ctx, tx, *replies...)
+}
+
+func (b *Backend) applyEdge(ctx context.Context, tx *sharding.Tx, author *accountRow, edge edgePayload) ([]*effect, error) {
+	bucket := b.bucket(author.id)
+	old, err := relationOf(ctx, tx, bucket, author.id, relFan, edge.Follower)
+	if err != nil || edge.Rev <= old.rev {
+		return nil, err
+	}
+	row := relation{state: edge.State, rev: edge.Rev, sinceClock: author.clock + 1, fromMsg: old.fromMsg}
+	if err := bump(ctx, tx, bucket, author.id, 1, 0, int64(edge.State-old.state)); err != nil {
+		return nil, err
+	}
+	author.clock++
+	author.fansCount += int64(edge.State - old.state)
+	var replies []*effect
+	keep := b.Config.Timeline.OnUnfollow == "keep"
+	if edge.State == stateLive {
+		list, err := b.backfillList(ctx, tx, author.id)
+		if err != nil {
+			return nil, err
+		}
+		row.fromMsg = author.msgCount + 1
+		if len(list) > 0 {
+			row.fromMsg = list[len(list)-1][0]
+		}
+		replies = append(replies, b.newEffect(author.id, effBackfill, edge.Follower, backfillPayload{Author: author.id, Rev: edge.Rev, Entries: list}))
+		refused, err := b.vetoed(ctx, tx, author, edge.Follower)
+		if err != nil {
+			return nil, err
+		}
+		if refused {
+			replies = append(replies, b.newEffect(author.id, effEndFollow, edge.Follower, endFollowPayload{Of: author.id, Rev: edge.Rev}))
+		}
+	} else if keep {
+		row.untilMsg = author.msgCount
+	}
+	// What was delivered under the span before goes, but for what is kept: at an unfollow, and where a newer span begins.
+	if old.live() || old.rev > 0 && edge.State == stateLive && keep {
+		replies = append(replies, b.newEffect(author.id, effPurge, edge.Follower, purgePayload{
+			Reader: edge.Follower, Most: edge.Rev - int64(edge.State), From: old.fromMsg, Until: author.msgCount,
+			LimitedOnly: edge.State == stateGone && keep}))
+	}
+	return replies, putRelation(ctx, tx, bucket, author.id, relFan, edge.Follower, row)
+}
+
+// vetoed reports whether a follow of this author cannot stand: the author is gone, or a block lies between.
+func (b *Backend) vetoed(ctx context.Context, tx *sharding.Tx, author *accountRow, reader UserID) (bool, error) {
+	if author.state != accountLive && author.state != accountDisabled {
+		return true, nil
+	}
+	for _, kind := range []int{relBlock, relBlockedBy} {
+		rel, err := relationOf(ctx, tx, b.bucket(author.id), author.id, kind, reader)
+		if err != nil || rel.live() {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// backfillList reads the author's newest public messages that belong in timelines, newest first. Under the author's row
+// lock nothing falls between it and what fan-out brings later (REVIEW F7).
+func (b *Backend) backfillList(ctx context.Context, tx *sharding.Tx, author UserID) ([][3]int64, error) {
+	if b.Config.Timeline.Backfill <= 0 {
+		return nil, nil
+	}
+	comments := KindOriginal
+	if b.Config.Timeline.Comments {
+		comments = KindComment
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT msg_id, time_ms, kind FROM msg_info
+		WHERE bucket = ? AND user_id = ? AND state = ? AND visibility = ? AND kind IN (?, ?, ?)
+		ORDER BY msg_id DESC LIMIT ?`, b.bucket(author), int64(author), stateLive, int(VisibilityPublic),
+		int(KindOriginal), int(KindRepost), int(comments), b.Config.Timeline.Backfill)
+	if err != nil {
+		return nil, fmt.Errorf("read the backfill: %w", err)
+	}
+	defer rows.Close()
+	var list [][3]int64
+	for rows.Next() {
+		var e [3]int64
+		if err := rows.Scan(&e[0], &e[1], &e[2]); err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, rows.Err()
+}
+
+// applyBackfills writes fixed lists into one reader's timeline, each while the follow that it belongs to is the one in
+// force: a newer follow has a list of its own.
+func (b *Backend) applyBackfills(ctx context.Context, group []*effect) error {
+	reader := group[0].target
+	for _, e := range group {
+		var p backfillPayload
+		if err := e.decode(&p); err != nil {
+			return err
+		}
+		for len(p.Entries) > 0 {
+			n := min(len(p.Entries), maxTxRows)
+			part := p.Entries[:n]
+			p.Entries = p.Entries[n:]
+			err := b.Cluster.Write(ctx, int64(reader), func(ctx context.Context, tx *sharding.Tx) error {
+				var state int
+				var rev int64
+				err := tx.QueryRow(ctx, `
+					SELECT state, rev FROM user_relation
+					WHERE bucket = ? AND user_id = ? AND kind = ? AND other_id = ? {share}`,
+					b.bucket(reader), int64(reader), relFollow, int64(p.Author)).Scan(&state, &rev)
+				if errors.Is(err, sql.ErrNoRows) || err == nil && (state != stateLive || rev != p.Rev) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				return putEntries(ctx, tx, b.bucket(reader), reader, p.Author, rev, part)
+			})
+			if err != nil {
+				return fmt.Errorf("backfill %d from %d: %w", reader, p.Author, err)
+			}
+		}
+	}
+	return nil
+}
+
+// putEntries upserts public entries of one author; an entry that is gone stays gone (REVIEW F9).
+func putEntries(ctx context.Context, tx *sharding.Tx, bucket sharding.Bucket, reader, author UserID, rev int64, entries [][3]int64) error {
+	args := make([]any, 0, 9*len(entries))
+	for _, e := range entries {
+		args = append(args, bucket, int64(reader), e[1], int64(author), e[0], rev, stateLive, e[2], 0)
+	}
+	keys := sharding.Keys("msg_index", func(yield func([]any) bool) {
+		for i := 0; i < len(args); i += 9 {
+			if !yield(args[i : i+5]) {
+				return
+			}
+		}
+	})
+	_, err := tx.Exec(ctx, keys, `
+		INSERT INTO msg_index (bucket, user_id, time_ms, author_id, msg_id, rev, state, kind, limited)
+		VALUES `+sharding.Values(9, len(entries))+`
+		{upsert bucket, user_id, time_ms, author_id, msg_id} rev = {greatest}(msg_index.rev, {new rev})`, args...)
+	return err
+}
+
+// applyEndFollows ends a person's own follows at the wish of others' shards.
+func (b *Backend) applyEndFollows(ctx context.Context, group []*effect) ([]*effect, error) {
+	follower := group[0].target
+	var replies []*effect
+	err := b.Cluster.Write(ctx, int64(follower), func(ctx context.Context, tx *sharding.Tx) error {
+		replies = nil
+		me, err := lockAccount(ctx, tx, b.bucket(follower), follower)
+		if err != nil || me == nil {
+			return err
+		}
+		for _, e := range group {
+			var p endFollowPayload
+			if err := e.decode(&p); err != nil {
+				return err
+			}
+			more, err := b.turnFollow(ctx, tx, me, p.Of, stateGone, p.Rev)
+			if err != nil {
+				return err
+			}
+			replies = append(replies, more...)
+		}
+		return b.emit(ctx, tx, replies...)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("end follows of %d: %w", follower, err)
+	}
+	b.cache.forget(ctx, viewerKey(follower), accountKey(follower))
+	return replies, nil
+}
+
+// applyBlocked notes in the blocked person's shard who blocks them, and ends their follow there.
+func (b *Backend) applyBlocked(ctx context.Context, group []*effect) ([]*effect, error) {
+	blocked := group[0].target
+	bucket := b.bucket(blocked)
+	var replies []*effect
+	err := b.Cluster.Write(ctx, int64(blocked), func(ctx context.Context, tx *sharding.Tx) error {
+		replies = nil
+		me, err := lockAccount(ctx, tx, bucket, blocked)
+		if err != nil || me == nil {
+			return err
+		}
+		for _, e := range group {
+			var p blockedPayload
+			if err := e.decode(&p); err != nil {
+				return err
+			}
+			old, err := relationOf(ctx, tx, bucket, blocked, relBlockedBy, p.By)
+			if err != nil {
+				return err
+			}
+			if p.Rev <= old.rev {
+				continue
+			}
+			if err := bump(ctx, tx, bucket, blocked, 1, 0, 0); err != nil {
+				return err
+			}
+			me.clock++
+			if err := putRelation(ctx, tx, bucket, blocked, relBlockedBy, p.By, relation{state: p.State, rev: p.Rev, sinceClock: me.clock}); err != nil {
+				return err
+			}
+			if p.State != stateLive {
+				continue
+			}
+			more, err := b.turnFollow(ctx, tx, me, p.By, stateGone, 0)
+			if err != nil {
+				return err
+			}
+			replies = append(replies, more...)
+		}
+		return b.emit(ctx, tx, replies...)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("note blocks of %d: %w", blocked, err)
+	}
+	b.cache.forget(ctx, viewerKey(blocked), accountKey(blocked))
+	return replies, nil
+}

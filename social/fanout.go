@@ -1,0 +1,311 @@
+package social
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"socialctl/sharding"
+)
+
+// deliveryPayload names the message that a fan-out or a removal is about; its author is the job's owner.
+type deliveryPayload struct {
+	N int64 `json:"n"`
+}
+
+// deliveryProgress is how far a fan-out or a removal has come through the author's fans, in the order of their ids.
+type deliveryProgress struct {
+	After  UserID            `json:"after"`            // fans up to this one are done
+	Until  UserID            `json:"until,omitempty"`  // a remainder ends here; 0 for the end
+	Only   []sharding.Bucket `json:"only,omitempty"`   // a remainder: fans of these buckets alone
+	Sweep  bool              `json:"sweep,omitempty"`  // a removal's second phase
+	Copied int64             `json:"copied,omitempty"` // rows written so far
+}
+
+// How many fans are read at once, and how long a removal's tombstones stay.
+const (
+	fanPage    = 1000
+	sweepAfter = 24 * 3600_000
+)
+
+// fan is a fan row as delivery needs it.
+type fan struct {
+	id  UserID
+	row relation
+}
+
+// fanoutPage carries the message to one page of fans: per shard one statement that selects from the readers' own follow
+// rows, so that a reader's own row decides in the same transaction (REVIEW 1).
+func (b *Backend) fanoutPage(ctx context.Context, e *effect) (bool, error) {
+	var p deliveryPayload
+	var at deliveryProgress
+	if err := errors.Join(e.decode(&p), e.state(&at)); err != nil {
+		return false, err
+	}
+	msg, fans, last, err := b.fansToReach(ctx, e.owner, p.N, at)
+	if err != nil {
+		return false, err
+	}
+	if msg == nil || !msg.live { // deleted meanwhile: its removal is a job of its own
+		return false, b.checkpoint(ctx, e, at, true, 0)
+	}
+	refused, n, err := b.deliver(ctx, msg, fans)
+	if err != nil {
+		return false, err
+	}
+	return b.advance(ctx, e, p, at, last, refused, n)
+}
+
+// advance is the checkpoint after a page: what a fenced or absent shard refused becomes a remainder, a job of its own, in
+// the same transaction (REVIEW F13).
+func (b *Backend) advance(ctx context.Context, e *effect, p deliveryPayload, at deliveryProgress, last UserID, refused []sharding.Bucket, n int64) (bool, error) {
+	var more []*effect
+	if len(refused) > 0 {
+		rest := b.newEffect(e.owner, e.kind, e.owner, p)
+		until := last
+		if last == 0 {
+			until = at.Until
+		}
+		slices.Sort(refused)
+		rest.progress = mustJSON(deliveryProgress{After: at.After, Until: until, Only: slices.Compact(refused), Sweep: at.Sweep})
+		rest.dueMS = b.now() + backoffFor(e.attempts+2).Milliseconds()
+		more = append(more, rest)
+	}
+	at.After = last
+	at.Copied += n
+	finished := last == 0 || at.Until != 0 && last >= at.Until
+	if finished && e.kind == effRemoval && !at.Sweep {
+		at = deliveryProgress{Sweep: true, Only: at.Only, Until: at.Until}
+		return false, b.checkpoint(ctx, e, at, false, b.now()+sweepAfter, more...)
+	}
+	return !finished, b.checkpoint(ctx, e, at, finished, 0, more...)
+}
+
+// fansToReach reads the message and, of the next page of fans, those to whom it is due. last is 0 when there are no more.
+func (b *Backend) fansToReach(ctx context.Context, author UserID, n int64, at deliveryProgress) (msg *stored, fans []fan, last UserID, err error) {
+	err = b.Cluster.Read(ctx, int64(author), func(ctx context.Context, r *sharding.Reader) error {
+		msg, fans, last = nil, nil, 0
+		var err error
+		if msg, err = messageForDelivery(ctx, r, b.bucket(author), MessageID{author, n}); err != nil || msg == nil || !msg.live {
+			return err
+		}
+		page, err := readFans(ctx, r, b.bucket(author), author, at, true)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		if len(page) == fanPage {
+			last = page[len(page)-1].id
+		}
+		spans, err := b.spansOf(ctx, r, author, page)
+		if err != nil {
+			return err
+		}
+		for i, f := range page {
+			if spans[i].due(msg) && at.wants(b.bucket(f.id)) {
+				fans = append(fans, f)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("read fans of %d: %w", author, err)
+	}
+	return msg, fans, last, nil
+}
+
+func (p deliveryProgress) wants(bucket sharding.Bucket) bool {
+	return len(p.Only) == 0 || slices.Contains(p.Only, bucket)
+}
+
+func messageForDelivery(ctx context.Context, q reader, bucket sharding.Bucket, id MessageID) (*stored, error) {
+	rows, err := q.Query(ctx, `
+		SELECT kind, state, visibility, root_visibility, clock, time_ms FROM msg_info
+		WHERE bucket = ? AND user_id = ? AND msg_id = ?`, bucket, int64(id.Author), id.N)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return nil, rows.Err()
+	}
+	m := stored{id: id}
+	var state int
+	err = rows.Scan(&m.kind, &state, &m.visibility, &m.rootVisibility, &m.clock, &m.timeMS)
+	m.live = state == stateLive
+	return &m, err
+}
+
+// readFans reads the next page of an author's fan rows; gone ones too unless live is set.
+func readFans(ctx context.Context, q reader, bucket sharding.Bucket, author UserID, at deliveryProgress, live bool) ([]fan, error) {
+	until := at.Until
+	if until == 0 {
+		until = 1<<63 - 1
+	}
+	least := stateGone
+	if live {
+		least = stateLive
+	}
+	rows, err := q.Query(ctx, `
+		SELECT other_id, state, rev, since_clock, from_msg_id, until_msg_id FROM user_relation {primary}
+		WHERE bucket = ? AND user_id = ? AND kind = ? AND other_id > ? AND other_id <= ? AND state >= ?
+		ORDER BY other_id LIMIT ?`, bucket, int64(author), relFan, int64(at.After), int64(until), least, fanPage)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []fan
+	for rows.Next() {
+		var f fan
+		if err := rows.Scan(&f.id, &f.row.state, &f.row.rev, &f.row.sinceClock, &f.row.fromMsg, &f.row.untilMsg); err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, rows.Err()
+}
+
+// spansOf completes a page of fans, in ascending order, to what decides what each is due.
+func (b *Backend) spansOf(ctx context.Context, q reader, author UserID, page []fan) ([]span, error) {
+	spans := make([]span, len(page))
+	index := make(map[UserID]int, len(page))
+	for i, f := range page {
+		spans[i] = span{fan: f.row, keepGone: b.Config.Timeline.OnUnfollow == "keep"}
+		index[f.id] = i
+	}
+	rows, err := q.Query(ctx, `
+		SELECT other_id, kind, state, rev, since_clock FROM user_relation {primary}
+		WHERE bucket = ? AND user_id = ? AND kind IN (?, ?, ?) AND other_id >= ? AND other_id <= ? AND state = ?`,
+		b.bucket(author), int64(author), relFollow, relBlock, relBlockedBy, int64(page[0].id), int64(page[len(page)-1].id), stateLive)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var other UserID
+		var kind int
+		var rel relation
+		if err := rows.Scan(&other, &kind, &rel.state, &rel.rev, &rel.sinceClock); err != nil {
+			return nil, err
+		}
+		i, ok := index[other]
+		switch {
+		case !ok:
+		case kind == relFollow:
+			spans[i].follow = rel
+		default:
+			spans[i].vetoed = true
+		}
+	}
+	return spans, rows.Err()
+}
+
+// deliver writes the message into the timelines of these fans. It returns the buckets that could not be written now.
+func (b *Backend) deliver(ctx context.Context, msg *stored, fans []fan) (refused []sharding.Bucket, n int64, err error) {
+	return b.perShard(ctx, fans, func(ctx context.Context, tx *sharding.Tx, part []fan) (int64, error) {
+		return deliverTo(ctx, tx, b, msg, part)
+	})
+}
+
+// perShard runs fn for the fans of each shard, maxTxRows at a time. A moved bucket is followed; a fenced one, and a shard
+// that is away, are returned as refused.
+func (b *Backend) perShard(ctx context.Context, fans []fan, fn func(ctx context.Context, tx *sharding.Tx, part []fan) (int64, error)) (refused []sharding.Bucket, n int64, err error) {
+	todo := fans
+	for round := 0; len(todo) > 0 && round < 5; round++ {
+		byShard := map[*sharding.Shard][]fan{}
+		for _, f := range todo {
+			s := b.Cluster.For(int64(f.id))
+			byShard[s] = append(byShard[s], f)
+		}
+		todo = nil
+		for shard, mine := range byShard {
+			for part := range slices.Chunk(mine, fanPage) {
+				again, written, err := b.writePart(ctx, shard, part, fn, &refused)
+				if err != nil {
+					return nil, n, err
+				}
+				todo = append(todo, again...)
+				n += written
+			}
+		}
+	}
+	for _, f := range todo {
+		refused = append(refused, b.bucket(f.id))
+	}
+	return refused, n, nil
+}
+
+func (b *Backend) writePart(ctx context.Context, shard *sharding.Shard, part []fan,
+	fn func(ctx context.Context, tx *sharding.Tx, part []fan) (int64, error), refused *[]sharding.Bucket) (again []fan, n int64, err error) {
+	buckets := make([]sharding.Bucket, len(part))
+	for i, f := range part {
+		buckets[i] = b.bucket(f.id)
+	}
+	err = b.Cluster.WriteShard(ctx, shard, buckets, func(ctx context.Context, tx *sharding.Tx) error {
+		var err error
+		n, err = fn(ctx, tx, part)
+		return err
+	})
+	var notOpen *sharding.NotOpenError
+	var away *sharding.UnavailableError
+	var unknown *sharding.UnknownOutcomeError
+	switch {
+	case err == nil:
+		return nil, n, nil
+	case errors.As(err, &notOpen):
+		b.Cluster.Follow(notOpen)
+		for _, f := range part {
+			if slices.Contains(notOpen.Fenced, b.bucket(f.id)) {
+				*refused = append(*refused, b.bucket(f.id))
+			} else {
+				again = append(again, f)
+			}
+		}
+		return again, 0, nil
+	case (errors.As(err, &away) || errors.As(err, &unknown)) && ctx.Err() == nil:
+		*refused = append(*refused, buckets...)
+		return nil, 0, nil
+	}
+	return nil, 0, err
+}
+
+// deliverTo is the one statement: rows are selected from the readers' own follow rows, locked in share mode, so that an
+// unfollow either commits first (then nothing is selected) or sees the entry and removes it. A follow newer than any that
+// the page of fans held is refused: its own backfill brings what it is due. For limited messages the reader's rev must be
+// the fan row's.
+func deliverTo(ctx context.Context, tx *sharding.Tx, b *Backend, msg *stored, fans []fan) (int64, error) {
+	limited, width := 0, 4
+	columns := "r.bucket, r.user_id, r.kind, r.other_id"
+	if msg.visibility.Limited() {
+		limited, width = 1, 5
+		columns += ", r.rev"
+	}
+	var newest int64
+	args := make([]any, 0, 9+width*len(fans))
+	args = append(args, msg.timeMS, int64(msg.id.Author), msg.id.N, stateLive, int(msg.kind), limited)
+	for _, f := range fans {
+		args = append(args, b.bucket(f.id), int64(f.id), relFollow, int64(msg.id.Author))
+		if width == 5 {
+			args = append(args, f.row.rev)
+		}
+		newest = max(newest, f.row.rev)
+	}
+	args = append(args, stateLive, newest)
+	return tx.Exec(ctx, entriesOf(b, msg, fans), `
+		INSERT INTO msg_index (bucket, user_id, time_ms, author_id, msg_id, rev, state, kind, limited)
+		SELECT r.bucket, r.user_id, ?, ?, ?, r.rev, ?, ?, ?
+		FROM user_relation r {primary}
+		WHERE `+tx.Dialect().In(columns, len(fans))+` AND r.state = ? AND r.rev <= ?
+		{share}
+		{upsert bucket, user_id, time_ms, author_id, msg_id} rev = {greatest}(msg_index.rev, {new rev})`, args...)
+}
+
+func entriesOf(b *Backend, msg *stored, fans []fan) sharding.Changed {
+	return sharding.Keys("msg_index", func(yield func([]any) bool) {
+		for _, f := range fans {
+			if !yield([]any{b.bucket(f.id), int64(f.id), msg.timeMS, int64(msg.id.Author), msg.id.N}) {
+				return
+			}
+		}
+	})
+}

@@ -1,0 +1,365 @@
+package social
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"socialctl/sharding"
+)
+
+// effectKind is what an outbox row owes.
+type effectKind int
+
+// The kinds of effect, as the tables number them. The first group is applied in one transaction in the target's shard,
+// the second is a job with pages and a checkpoint.
+const (
+	effClaimName effectKind = 1 // the name's own row decides who has it
+	effEdge      effectKind = 2 // a follow or its end, for the shard of the followed
+	effBackfill  effectKind = 3 // the list that was fixed with the fan row, for the reader's shard
+	effEndFollow effectKind = 4 // a wish to the follower's shard: only there a follow gets its rev
+	effBlocked   effectKind = 5 // a block or its end, for the shard of the blocked
+	effReference effectKind = 6 // a comment's or repost's edge, for the shard of what it refers to
+
+	effFanout        effectKind = 20 // a message into its readers' timelines
+	effRemoval       effectKind = 21 // a message out of all timelines
+	effPurge         effectKind = 22 // an author out of one reader's timeline
+	effDeleteAccount effectKind = 23 // an account's follows, fans and messages
+)
+
+var effectNames = map[effectKind]string{effClaimName: "claim-name", effEdge: "edge", effBackfill: "backfill",
+	effEndFollow: "end-follow", effBlocked: "blocked", effReference: "reference", effFanout: "fan-out",
+	effRemoval: "removal", effPurge: "purge", effDeleteAccount: "delete-account"}
+
+func (k effectKind) String() string { return effectNames[k] }
+
+func (k effectKind) isJob() bool { return k >= effFanout }
+
+// effect is a row of outbox: something owed to another shard since the owner's transaction committed.
+type effect struct {
+	owner    UserID
+	event    int64
+	kind     effectKind
+	target   UserID // whose shard has to act; 0 where the payload says it
+	dueMS    int64
+	attempts int
+	created  int64
+	payload  []byte
+	progress []byte
+}
+
+// Timings of the outbox. The server that took the request applies its effects at once; settleGrace keeps the workers
+// from doing the same meanwhile. A lease that runs out is the end of a worker that died.
+const (
+	settleGrace  = 2 * time.Second
+	settleWithin = 3 * time.Second
+	jobLease     = 5 * time.Second
+	retryMost    = 60 * time.Second
+	scanEvery    = 250 * time.Millisecond
+	scanBatch    = 200
+	settleDepth  = 8
+	applyBatch   = 100
+)
+
+// newEffect makes an effect that emit stores. The payload is one of this package's own structs.
+func (b *Backend) newEffect(owner UserID, kind effectKind, target UserID, payload any) *effect {
+	raw, err := json.Marshal(payload)
+	if err != nil { // the structs are this package's: plain fields only
+		raw = []byte("{}")
+	}
+	now := b.now()
+	e := &effect{owner: owner, event: b.eventID(), kind: kind, target: target, created: now, payload: raw, progress: []byte("{}")}
+	e.dueMS = now
+	if !kind.isJob() {
+		e.dueMS = now + settleGrace.Milliseconds()
+	}
+	return e
+}
+
+// eventID is unique for its owner: the time in the upper bits keeps a bucket's rows together, chance separates processes.
+func (b *Backend) eventID() int64 {
+	for {
+		last := b.eventSeq.Load()
+		next := max(last+1+rand.Int64N(64), b.now()<<20|rand.Int64N(1<<20))
+		if b.eventSeq.CompareAndSwap(last, next) {
+			return next
+		}
+	}
+}
+
+// emit stores effects in the transaction that causes them.
+func (b *Backend) emit(ctx context.Context, tx *sharding.Tx, effs ...*effect) error {
+	for _, e := range effs {
+		bucket := b.bucket(e.owner)
+		_, err := tx.Exec(ctx, sharding.Key("outbox", bucket, int64(e.owner), e.event), `
+			INSERT INTO outbox (bucket, user_id, event_id, kind, target, due_ms, attempts, created_ms, payload, progress)
+			VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?)`,
+			bucket, int64(e.owner), e.event, int(e.kind), int64(e.target), e.dueMS, e.created, string(e.payload), string(e.progress))
+		if err != nil {
+			return fmt.Errorf("store an effect: %w", err)
+		}
+	}
+	return nil
+}
+
+// settle applies effects now, in the name of the request that caused them, and what these cause in turn. It reports
+// whether something is left to the workers because a shard is away. Jobs are only handed over.
+func (b *Backend) settle(ctx context.Context, effs ...*effect) (pending bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+	defer cancel()
+	for depth := 0; len(effs) > 0 && depth < settleDepth; depth++ {
+		var next []*effect
+		for _, group := range b.group(effs) {
+			if group[0].kind.isJob() {
+				for _, e := range group {
+					b.hint(e)
+				}
+				continue
+			}
+			replies, err := b.apply(ctx, group)
+			if err != nil {
+				pending = true
+				b.log.Info("effect left to the workers", "kind", group[0].kind.String(), "target", group[0].target, "error", err)
+				continue
+			}
+			b.ack.done(group...)
+			next = append(next, replies...)
+		}
+		effs = next
+	}
+	return pending
+}
+
+// group puts effects on the same person's rows together, in batches of one transaction each: one hot row takes ten
+// to forty times as many edges a second so.
+func (b *Backend) group(effs []*effect) [][]*effect {
+	type key struct {
+		kind   effectKind
+		target UserID
+		event  int64
+	}
+	index := map[key]int{}
+	var out [][]*effect
+	for _, e := range effs {
+		k := key{kind: e.kind, target: e.target}
+		if e.kind == effClaimName || e.kind.isJob() {
+			k.event = e.event
+		}
+		at, ok := index[k]
+		if !ok || len(out[at]) >= applyBatch {
+			at = len(out)
+			index[k] = at
+			out = append(out, nil)
+		}
+		out[at] = append(out[at], e)
+	}
+	return out
+}
+
+// apply carries out effects of one kind on one person's rows. Applying twice, or in another order, changes nothing more.
+func (b *Backend) apply(ctx context.Context, group []*effect) (replies []*effect, err error) {
+	switch group[0].kind {
+	case effClaimName:
+		return nil, b.applyClaim(ctx, group[0])
+	case effEdge:
+		return b.applyEdges(ctx, group)
+	case effBackfill:
+		return nil, b.applyBackfills(ctx, group)
+	case effEndFollow:
+		return b.applyEndFollows(ctx, group)
+	case effBlocked:
+		return b.applyBlocked(ctx, group)
+	case effReference:
+		return nil, b.applyReferences(ctx, group)
+	}
+	return nil, fmt.Errorf("outbox row of unknown kind %d: written by a newer program?", group[0].kind)
+}
+
+// Run works off the outbox until the context ends: effects that their requests could not apply, and all jobs.
+func (b *Backend) Run(ctx context.Context) error {
+	jobs := make(chan jobHint)
+	running := make(chan struct{})
+	workers := max(1, b.Config.Fanout.Workers)
+	for range workers {
+		go func() {
+			defer func() { running <- struct{}{} }()
+			for h := range jobs {
+				b.runJob(ctx, h)
+			}
+		}()
+	}
+	b.dispatch(ctx, jobs)
+	close(jobs)
+	for range workers {
+		<-running
+	}
+	return nil
+}
+
+// dispatch feeds the job runners from the hints of this process and from looking at what is due.
+func (b *Backend) dispatch(ctx context.Context, jobs chan<- jobHint) {
+	ticker := time.NewTicker(scanEvery)
+	defer ticker.Stop()
+	give := func(h jobHint) bool {
+		select {
+		case jobs <- h:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case h := <-b.hints:
+			if !give(h) {
+				return
+			}
+		case <-ticker.C:
+			found, err := b.scanDue(ctx)
+			if err != nil && ctx.Err() == nil {
+				b.log.Warn("look for due work", "error", err)
+			}
+			for _, h := range found {
+				if !give(h) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Pass works off what is due now, once, in the calling goroutine, and returns how many rows it took: what tests call,
+// and what `worker --once` would.
+func (b *Backend) Pass(ctx context.Context) (int, error) {
+	found, err := b.scanDue(ctx)
+	n := len(found)
+	for _, h := range found {
+		b.runJob(ctx, h)
+	}
+	for {
+		select {
+		case h := <-b.hints:
+			b.runJob(ctx, h)
+			n++
+		default:
+			b.ack.flush(ctx)
+			return n, err
+		}
+	}
+}
+
+// scanDue claims what is due in every shard, applies the effects among it, and returns the jobs.
+func (b *Backend) scanDue(ctx context.Context) ([]jobHint, error) {
+	var jobs []jobHint
+	var errs []error
+	for _, shard := range b.Cluster.Shards() {
+		due, err := b.dueIn(ctx, shard)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", shard, err))
+			continue
+		}
+		var effs []*effect
+		for _, e := range due {
+			if e.kind.isJob() {
+				jobs = append(jobs, jobHint{e.owner, e.event})
+				continue
+			}
+			claimed, err := b.claim(ctx, e, settleGrace+backoffFor(e.attempts))
+			if err == nil && claimed {
+				effs = append(effs, e)
+			}
+		}
+		b.settle(ctx, effs...)
+	}
+	return jobs, errors.Join(errs...)
+}
+
+// backoffFor is how long a failed effect rests: doubling up to a minute, for ever.
+func backoffFor(attempts int) time.Duration {
+	return min(time.Duration(1<<min(attempts, 10))*100*time.Millisecond, retryMost)
+}
+
+// dueIn reads what is due in a shard, in the buckets that it has open: copies of a move are nobody's work (REVIEW F14).
+func (b *Backend) dueIn(ctx context.Context, shard *sharding.Shard) ([]*effect, error) {
+	open, err := b.Cluster.OpenBuckets(ctx, shard)
+	if err != nil {
+		return nil, err
+	}
+	var out []*effect
+	err = b.Cluster.ReadShard(ctx, shard, nil, func(ctx context.Context, r *sharding.Reader) error {
+		out = nil
+		rows, err := r.Query(ctx, `
+			SELECT bucket, user_id, event_id, kind, target, due_ms, attempts, created_ms, payload, progress
+			FROM outbox WHERE due_ms <= ? ORDER BY due_ms LIMIT ?`, b.now(), scanBatch)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var e effect
+			var bucket sharding.Bucket
+			if err := rows.Scan(&bucket, &e.owner, &e.event, &e.kind, &e.target, &e.dueMS, &e.attempts, &e.created, &e.payload, &e.progress); err != nil {
+				return err
+			}
+			if _, mine := slices.BinarySearch(open, bucket); mine {
+				out = append(out, &e)
+			}
+		}
+		return rows.Err()
+	})
+	return out, err
+}
+
+// claim moves a row's due time forward if nobody else did: that is the lease.
+func (b *Backend) claim(ctx context.Context, e *effect, lease time.Duration) (bool, error) {
+	claimed := false
+	bucket := b.bucket(e.owner)
+	until := b.now() + lease.Milliseconds()
+	err := b.Cluster.Write(ctx, int64(e.owner), func(ctx context.Context, tx *sharding.Tx) error {
+		claimed = false
+		got, err := effectOf(ctx, tx, bucket, e.owner, e.event)
+		if err != nil || got == nil || got.dueMS != e.dueMS {
+			return err
+		}
+		_, err = tx.Exec(ctx, sharding.Key("outbox", bucket, int64(e.owner), e.event),
+			`UPDATE outbox SET due_ms = ?, attempts = attempts + 1 WHERE bucket = ? AND user_id = ? AND event_id = ?`,
+			until, bucket, int64(e.owner), e.event)
+		claimed = err == nil
+		*e = *got
+		e.dueMS = until
+		return err
+	})
+	return claimed, err
+}
+
+// effectOf locks and reads one row; nil where it is done.
+func effectOf(ctx context.Context, tx *sharding.Tx, bucket sharding.Bucket, owner UserID, event int64) (*effect, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT kind, target, due_ms, attempts, created_ms, payload, progress
+		FROM outbox WHERE bucket = ? AND user_id = ? AND event_id = ? {for update}`, bucket, int64(owner), event)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return nil, rows.Err()
+	}
+	e := effect{owner: owner, event: event}
+	if err := rows.Scan(&e.kind, &e.target, &e.dueMS, &e.attempts, &e.created, &e.payload, &e.progress); err != nil {
+		return nil, err
+	}
+	return &e, rows.Err()
+}
+
+func (e *effect) decode(into any) error {
+	if err := json.Unmarshal(e.payload, into); err != nil {
+		return fmt.Errorf("outbox row %d of %d: %w", e.event, e.owner, err)
+	}
+	return nil
+}

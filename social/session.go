@@ -1,0 +1,270 @@
+package social
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"socialctl/sharding"
+)
+
+// Sessions are the log-ins of people. A token names its user and its session, so that any server finds its row; only its
+// hash is stored.
+type Sessions struct{ b *Backend }
+
+// sessionRow is a row of session.
+type sessionRow struct {
+	id         string
+	hash       []byte
+	createdMS  int64
+	lastUsedMS int64
+	expiresMS  int64
+}
+
+// lastUsedEvery is how exact last_used_at is: one write a session and hour at most.
+const lastUsedEvery = 3600_000
+
+// LogIn answers a right name and password with a new session. The error for a wrong pair is credentials_invalid, after
+// the same time whether the name exists or not.
+func (s *Sessions) LogIn(ctx context.Context, name, password string) (Granted, error) {
+	wrong := errorf(CodeCredentialsInvalid, "", "name or password is wrong")
+	id, err := s.b.userByName(ctx, name)
+	if err != nil && CodeOf(err) != CodeNotFound {
+		return Granted{}, err
+	}
+	var acc *accountRow
+	if id != 0 {
+		if acc, err = s.b.readAccount(ctx, id); err != nil {
+			return Granted{}, err
+		}
+	}
+	hash := ""
+	if acc != nil && acc.state == accountLive {
+		hash = acc.passwordHash
+	}
+	if len(password) > maxPassword {
+		password, hash = password[:maxPassword], ""
+	}
+	ok, err := s.b.passwordMatches(ctx, password, hash)
+	if err != nil {
+		return Granted{}, err
+	}
+	if !ok {
+		return Granted{}, wrong
+	}
+	return s.grant(ctx, id)
+}
+
+// Grant opens a session for an account without asking for a password: for operators.
+func (s *Sessions) Grant(ctx context.Context, id UserID) (Granted, error) {
+	acc, err := s.b.readAccount(ctx, id)
+	if err != nil {
+		return Granted{}, err
+	}
+	if acc == nil || acc.state != accountLive {
+		return Granted{}, notFound("account")
+	}
+	return s.grant(ctx, id)
+}
+
+func (s *Sessions) grant(ctx context.Context, id UserID) (Granted, error) {
+	var row sessionRow
+	var token string
+	err := s.b.Cluster.Write(ctx, int64(id), func(ctx context.Context, tx *sharding.Tx) error {
+		var err error
+		if row, token, err = s.insert(ctx, tx, id); err != nil {
+			return err
+		}
+		return s.dropExpired(ctx, tx, id)
+	})
+	if err != nil {
+		return Granted{}, fmt.Errorf("open a session: %w", err)
+	}
+	s.b.cache.forget(ctx, sessionKey(id))
+	me, err := s.b.Accounts.Get(ctx, Viewer{UserID: id}, id)
+	return Granted{Account: me, Token: token, ExpiresAt: Millis(row.expiresMS)}, err
+}
+
+func (s *Sessions) insert(ctx context.Context, tx *sharding.Tx, id UserID) (sessionRow, string, error) {
+	raw := make([]byte, 8+24)
+	if _, err := rand.Read(raw); err != nil {
+		return sessionRow{}, "", err
+	}
+	now := s.b.now()
+	row := sessionRow{id: hex.EncodeToString(raw[:8]), createdMS: now, lastUsedMS: now, expiresMS: now + s.b.Config.Session.TTL.Milliseconds()}
+	token := fmt.Sprintf("%d.%s.%s", id, row.id, base64.RawURLEncoding.EncodeToString(raw[8:]))
+	hash := sha256.Sum256([]byte(token))
+	row.hash = hash[:]
+	bucket := s.b.bucket(id)
+	_, err := tx.Exec(ctx, sharding.Key("session", bucket, int64(id), []byte(row.id)), `
+		INSERT INTO session (bucket, user_id, session_id, token_hash, created_ms, last_used_ms, expires_ms)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`, bucket, int64(id), []byte(row.id), row.hash, row.createdMS, row.lastUsedMS, row.expiresMS)
+	return row, token, err
+}
+
+// dropExpired takes out the person's sessions that have run out: nothing else reaps them.
+func (s *Sessions) dropExpired(ctx context.Context, tx *sharding.Tx, id UserID) error {
+	rows, err := sessionsOf(ctx, tx, s.b.bucket(id), id)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if row.expiresMS <= s.b.now() {
+			if err := deleteSession(ctx, tx, s.b.bucket(id), id, row.id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Authenticate says who a token is. Errors: token_invalid, token_expired.
+func (s *Sessions) Authenticate(ctx context.Context, token string) (Viewer, error) {
+	invalid := errorf(CodeTokenInvalid, "", "this token is not valid")
+	user, rest, ok := strings.Cut(token, ".")
+	n, okUser := parseNumber(user)
+	sid, _, okRest := strings.Cut(rest, ".")
+	if !ok || !okUser || !okRest || len(token) > 200 {
+		return Viewer{}, invalid
+	}
+	id := UserID(n)
+	rows, err := s.load(ctx, id)
+	if err != nil {
+		return Viewer{}, err
+	}
+	hash := sha256.Sum256([]byte(token))
+	for _, row := range rows {
+		if row.id != sid || subtle.ConstantTimeCompare(row.hash, hash[:]) != 1 {
+			continue
+		}
+		if row.expiresMS <= s.b.now() {
+			return Viewer{}, errorf(CodeTokenExpired, "", "this token has expired; log in again")
+		}
+		s.touch(ctx, id, row)
+		return Viewer{UserID: id, Session: row.id}, nil
+	}
+	return Viewer{}, invalid
+}
+
+// load reads a person's sessions, from the local copy while its tag says that none has changed.
+func (s *Sessions) load(ctx context.Context, id UserID) ([]sessionRow, error) {
+	key := sessionKey(id)
+	t := s.b.cache.tags(ctx, []cacheKey{key})[0]
+	if rows, ok := s.b.logins.get(key, t); ok {
+		return rows, nil
+	}
+	var out []sessionRow
+	err := s.b.Cluster.Read(ctx, int64(id), func(ctx context.Context, r *sharding.Reader) error {
+		var err error
+		out, err = sessionsOf(ctx, r, s.b.bucket(id), id)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read sessions: %w", err)
+	}
+	s.b.logins.put(key, t, out)
+	return out, nil
+}
+
+// touch notes that a session is being used, seldom, and without making anybody wait.
+func (s *Sessions) touch(ctx context.Context, id UserID, row sessionRow) {
+	now := s.b.now()
+	if now-row.lastUsedMS < lastUsedEvery {
+		return
+	}
+	bucket := s.b.bucket(id)
+	err := s.b.Cluster.Write(ctx, int64(id), func(ctx context.Context, tx *sharding.Tx) error {
+		_, err := tx.Exec(ctx, sharding.Key("session", bucket, int64(id), []byte(row.id)),
+			`UPDATE session SET last_used_ms = ? WHERE bucket = ? AND user_id = ? AND session_id = ?`, now, bucket, int64(id), []byte(row.id))
+		return err
+	})
+	if err != nil {
+		s.b.log.Debug("note a session's use", "user", id, "error", err)
+	}
+	s.b.cache.forget(ctx, sessionKey(id))
+}
+
+// List returns the person's live sessions, newest first.
+func (s *Sessions) List(ctx context.Context, v Viewer) ([]Session, error) {
+	rows, err := s.load(ctx, v.UserID)
+	if err != nil {
+		return nil, err
+	}
+	out := []Session{}
+	for _, row := range rows {
+		if row.expiresMS > s.b.now() {
+			out = append(out, Session{ID: row.id, CreatedAt: Millis(row.createdMS), LastUsedAt: Millis(row.lastUsedMS),
+				ExpiresAt: Millis(row.expiresMS), Current: row.id == v.Session})
+		}
+	}
+	return out, nil
+}
+
+// End ends one of the person's sessions; "current" is the one that asks. The error for an unknown one is not_found.
+func (s *Sessions) End(ctx context.Context, v Viewer, sessionID string) error {
+	if sessionID == "current" {
+		sessionID = v.Session
+	}
+	found := false
+	bucket := s.b.bucket(v.UserID)
+	err := s.b.Cluster.Write(ctx, int64(v.UserID), func(ctx context.Context, tx *sharding.Tx) error {
+		n, err := tx.Exec(ctx, sharding.Key("session", bucket, int64(v.UserID), []byte(sessionID)),
+			`DELETE FROM session WHERE bucket = ? AND user_id = ? AND session_id = ?`, bucket, int64(v.UserID), []byte(sessionID))
+		found = n > 0
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("end a session: %w", err)
+	}
+	s.b.cache.forget(ctx, sessionKey(v.UserID))
+	if !found {
+		return notFound("session")
+	}
+	return nil
+}
+
+// endAll ends every session of the account but the one named; inside the transaction that changes the password.
+func (s *Sessions) endAll(ctx context.Context, tx *sharding.Tx, id UserID, but string) error {
+	rows, err := sessionsOf(ctx, tx, s.b.bucket(id), id)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if row.id != but {
+			if err := deleteSession(ctx, tx, s.b.bucket(id), id, row.id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func deleteSession(ctx context.Context, tx *sharding.Tx, bucket sharding.Bucket, id UserID, session string) error {
+	_, err := tx.Exec(ctx, sharding.Key("session", bucket, int64(id), []byte(session)),
+		`DELETE FROM session WHERE bucket = ? AND user_id = ? AND session_id = ?`, bucket, int64(id), []byte(session))
+	return err
+}
+
+func sessionsOf(ctx context.Context, q reader, bucket sharding.Bucket, id UserID) ([]sessionRow, error) {
+	rows, err := q.Query(ctx, `
+		SELECT session_id, token_hash, created_ms, last_used_ms, expires_ms
+		FROM session WHERE bucket = ? AND user_id = ? ORDER BY created_ms DESC, session_id LIMIT 1000`, bucket, int64(id))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []sessionRow
+	for rows.Next() {
+		var row sessionRow
+		if err := rows.Scan(&row.id, &row.hash, &row.createdMS, &row.lastUsedMS, &row.expiresMS); err != nil {
+			return nil, err
+		}
+		out = append(out, row)
+	}
+	return out, rows.Err()
+}
