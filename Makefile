@@ -18,6 +18,8 @@ build: ## build bin/socialctl
 
 # The order matters, and so these are lines and not prerequisites. Nothing is skipped: without the servers it fails.
 test: ## start the real servers, check the code, run all tests with the race detector
+	@command -v $(firstword $(shell $(GO) env CC)) >/dev/null || { \
+		echo "the race detector needs a C compiler (Debian: apt-get install gcc libc6-dev)"; exit 1; }
 	scripts/services up
 	$(MAKE) check
 	$(GO) test -race -count=1 -timeout 20m -p 2 ./...
