@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/gofrs/flock"
 	"golang.org/x/sync/semaphore"
 	_ "modernc.org/sqlite" // the embedded engine
 )
@@ -29,6 +29,7 @@ type pool struct {
 	read    *sql.DB
 	budget  *semaphore.Weighted // the server's; nil on SQLite
 	queue   *semaphore.Weighted // SQLite: the file's one writer, first come first served
+	turn    *flock.Flock        // SQLite: held by the process that waits for the file, so that others let it in
 }
 
 func (p *pool) close() error {
@@ -56,7 +57,7 @@ func newServer(name string, o DatabaseOptions) (*server, error) {
 	cfg.ClientFoundRows = true
 	cfg.RejectReadOnly = true
 	cfg.CheckConnLiveness = true
-	cfg.ParseTime = false
+	cfg.ParseTime = true // goose reads its own table's timestamps; the domain's times are integers
 	cfg.Loc = time.UTC
 	cfg.Collation = "utf8mb4_bin"
 	if cfg.Timeout == 0 {
@@ -136,7 +137,11 @@ func openSQLite(dir, schema string) (*pool, error) {
 	file := filepath.Join(dir, schema+".db")
 	dsn := func(readOnly bool) string {
 		q := url.Values{}
-		q.Add("_pragma", "busy_timeout(10000)")
+		if readOnly {
+			q.Add("_pragma", "busy_timeout(10000)")
+		} else {
+			q.Add("_pragma", "busy_timeout(5)") // begin waits in its own, fairer way
+		}
 		q.Add("_pragma", "journal_mode(WAL)")
 		q.Add("_pragma", "synchronous(FULL)")
 		q.Add("_pragma", "cache_size(-8000)")
@@ -160,7 +165,8 @@ func openSQLite(dir, schema string) (*pool, error) {
 	write.SetMaxIdleConns(1)
 	read.SetMaxOpenConns(8)
 	read.SetMaxIdleConns(4)
-	return &pool{where: strings.TrimSuffix(schema, ".db"), dialect: SQLite, write: write, read: read, queue: semaphore.NewWeighted(1)}, nil
+	return &pool{where: schema, dialect: SQLite, write: write, read: read, queue: semaphore.NewWeighted(1),
+		turn: flock.New(filepath.Join(dir, "."+schema+".turn"))}, nil
 }
 
 // acquireWrite waits for a connection of the server's budget, or for the file's turn.
@@ -191,4 +197,46 @@ func acquire(ctx context.Context, sems ...*semaphore.Weighted) (func(), error) {
 			h.Release(1)
 		}
 	}, nil
+}
+
+// How a process waits for a SQLite file that another one is writing.
+const (
+	turnPoll     = time.Millisecond
+	turnPatience = 10 * time.Second
+)
+
+// begin starts a write transaction, and returns what to call when it has ended. SQLite's own busy wait is not fair: a
+// process that writes without pause would keep another out for many seconds. So whoever finds the file busy takes the
+// turn, and nobody begins while somebody of another process holds it.
+func (p *pool) begin(ctx context.Context) (*sql.Tx, func(), error) {
+	if p.turn == nil {
+		tx, err := p.write.BeginTx(ctx, nil)
+		return tx, func() {}, err
+	}
+	wait, cancel := context.WithTimeout(ctx, turnPatience)
+	defer cancel()
+	if ok, err := p.turn.TryRLockContext(wait, turnPoll); err != nil || !ok {
+		return nil, nil, fmt.Errorf("wait for another process's turn: %w", err)
+	}
+	_ = p.turn.Unlock()
+	tx, err := p.write.BeginTx(ctx, nil)
+	if err == nil || !retryable(err) {
+		return tx, func() {}, err
+	}
+	if ok, err := p.turn.TryLockContext(wait, turnPoll); err != nil || !ok {
+		return nil, nil, fmt.Errorf("wait for the turn: %w", err)
+	}
+	for {
+		if tx, err = p.write.BeginTx(ctx, nil); err == nil || !retryable(err) || wait.Err() != nil {
+			break
+		}
+		if err := sleep(wait, turnPoll); err != nil {
+			break
+		}
+	}
+	if err != nil {
+		_ = p.turn.Unlock()
+		return nil, nil, err
+	}
+	return tx, func() { _ = p.turn.Unlock() }, nil
 }

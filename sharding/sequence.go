@@ -89,10 +89,11 @@ func (c *Cluster) metaOnce(ctx context.Context, fn func(ctx context.Context, tx 
 		return err
 	}
 	defer release()
-	tx, err := c.meta.write.BeginTx(ctx, nil)
+	tx, ended, err := c.meta.begin(ctx)
 	if err != nil {
 		return err
 	}
+	defer ended()
 	if err := fn(ctx, tx); err != nil {
 		_ = tx.Rollback()
 		return err

@@ -13,11 +13,10 @@ import (
 // Tx is a write transaction on one shard. It has taken the shared lock on shard_state and knows that its buckets are
 // open here; it keeps the journal. It must not be used after the function it was given to has returned.
 type Tx struct {
-	shard    *Shard
-	tx       *sql.Tx
-	view     *view
-	buckets  []Bucket
-	retrying int
+	shard   *Shard
+	tx      *sql.Tx
+	view    *view
+	buckets []Bucket
 }
 
 // Changed names the rows that a statement changes, or may change: one table, and keys that begin with the bucket.
@@ -74,7 +73,6 @@ func (tx *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, 
 func (tx *Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	return tx.tx.QueryRowContext(ctx, tx.Dialect().SQL(query), args...)
 }
-
 
 func (tx *Tx) owns(b Bucket) bool {
 	for _, mine := range tx.buckets {
@@ -140,7 +138,7 @@ func (c *Cluster) follow(ctx context.Context, notOpen *NotOpenError, deadline ti
 func (c *Cluster) WriteShard(ctx context.Context, shard *Shard, buckets []Bucket, fn func(ctx context.Context, tx *Tx) error) error {
 	var err error
 	for try := range retries {
-		err = c.writeOnce(ctx, shard, buckets, try, fn)
+		err = c.writeOnce(ctx, shard, buckets, fn)
 		if err == nil || ctx.Err() != nil && !away(err) {
 			return err
 		}
@@ -175,19 +173,22 @@ func (p *pool) wrap(err error) error {
 	return err
 }
 
-func (c *Cluster) writeOnce(ctx context.Context, shard *Shard, buckets []Bucket, try int, fn func(ctx context.Context, tx *Tx) error) error {
+func (c *Cluster) writeOnce(ctx context.Context, shard *Shard, buckets []Bucket, fn func(ctx context.Context, tx *Tx) error) error {
 	release, err := shard.pool.acquireWrite(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	ctx, cancel := context.WithTimeout(ctx, c.options.TxTimeout)
+	bound, cancel := context.WithCancel(ctx)
 	defer cancel()
-	sqlTx, err := shard.pool.write.BeginTx(ctx, nil)
+	sqlTx, ended, err := shard.pool.begin(bound)
 	if err != nil {
 		return err
 	}
-	tx := &Tx{shard: shard, tx: sqlTx, buckets: buckets, retrying: try}
+	defer ended()
+	ctx, cancelTimeout := context.WithTimeout(bound, c.options.TxTimeout)
+	defer cancelTimeout()
+	tx := &Tx{shard: shard, tx: sqlTx, buckets: buckets}
 	if err := tx.plan(ctx); err != nil {
 		_ = sqlTx.Rollback()
 		return err

@@ -54,12 +54,7 @@ func (s *Shard) CacheEpoch() (int64, bool) {
 // is what a writer does who could not tell the cache about a commit.
 func (c *Cluster) RaiseCacheEpoch(ctx context.Context, shard *Shard) error {
 	for try := range retries {
-		release, err := shard.pool.acquireWrite(ctx)
-		if err != nil {
-			return shard.pool.wrap(err)
-		}
-		_, err = shard.pool.write.ExecContext(ctx, `UPDATE shard_state SET cache_epoch = cache_epoch + 1 WHERE id = 1`)
-		release()
+		err := shard.pool.raiseCacheEpoch(ctx)
 		if err == nil || !retryable(err) && !away(err) || try == retries-1 {
 			return shard.pool.wrap(err)
 		}
@@ -82,4 +77,22 @@ func (c *Cluster) Ping(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (p *pool) raiseCacheEpoch(ctx context.Context) error {
+	release, err := p.acquireWrite(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	tx, ended, err := p.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer ended()
+	if _, err := tx.ExecContext(ctx, `UPDATE shard_state SET cache_epoch = cache_epoch + 1 WHERE id = 1`); err != nil {
+		_ = tx.Rollback()
+		return err
+	}
+	return tx.Commit()
 }
