@@ -51,4 +51,5 @@ type stored struct {
 	likes          int64
 	commented      int64 // ever
 	transferred    int64
+	seq            int64 // a comment's number under its origin, once known; read and written atomically
 }
