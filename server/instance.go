@@ -1,0 +1,75 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"socialctl/social"
+)
+
+// Instance is what a client needs to know before it draws.
+type Instance struct {
+	Name         string   `json:"name" doc:"The software."`
+	Version      string   `json:"version"`
+	Limits       Bounds   `json:"limits"`
+	Visibilities []string `json:"visibilities" doc:"Audiences that a message can have here."`
+	Features     []string `json:"features" doc:"Features in force."`
+}
+
+// Bounds are the sizes that the server accepts and gives.
+type Bounds struct {
+	MessageLength     int      `json:"message_length" doc:"Longest message, in characters as a person counts them."`
+	MessageBytes      int      `json:"message_bytes" doc:"Longest message, in bytes of UTF-8."`
+	NameLength        int      `json:"name_length" doc:"Longest name, in characters."`
+	DisplayNameLength int      `json:"display_name_length" doc:"Longest display name, in characters."`
+	BioLength         int      `json:"bio_length" doc:"Longest description of oneself, in characters."`
+	PasswordMinBytes  int      `json:"password_min_bytes"`
+	PasswordMaxBytes  int      `json:"password_max_bytes"`
+	BodyBytes         int64    `json:"body_bytes" doc:"Largest request body."`
+	PageDefault       int      `json:"page_default" doc:"Entries of a list unless told."`
+	PageMax           int      `json:"page_max" doc:"Entries of a list at most."`
+	IDsMax            int      `json:"ids_max" doc:"Things that can be asked for by id at once."`
+	CommentPage       int      `json:"comment_page" doc:"Comments on a fixed page."`
+	MediaTypes        []string `json:"media_types" doc:"Types of files that can be uploaded."`
+	MediaBytes        int64    `json:"media_bytes" doc:"Largest file that can be uploaded."`
+}
+
+// The bounds of the contract, which the domain enforces; a test asks for what is just beyond each.
+const (
+	nameLength, displayNameLength, bioLength = 30, 50, 500
+	passwordMinBytes, passwordMaxBytes       = 8, 256
+	bytesPerCharacter                        = 16
+	pageDefault, pageMax, commentPageSize    = 20, 100, 20
+)
+
+func (s *Server) getInstance(_ context.Context, _ *call, _ *struct{}) (reply, error) {
+	features := []string{"comments", "reposts", "idempotency_keys"}
+	if s.cfg.Timeline.Comments {
+		features = append(features, "comments_in_timelines")
+	}
+	if s.cfg.Limits.Enabled {
+		features = append(features, "rate_limits")
+	}
+	return jsonReply(http.StatusOK, Instance{
+		Name: "socialctl", Version: s.version,
+		Limits: Bounds{
+			MessageLength: s.cfg.Message.MaxLength, MessageBytes: s.cfg.Message.MaxLength * bytesPerCharacter,
+			NameLength: nameLength, DisplayNameLength: displayNameLength, BioLength: bioLength,
+			PasswordMinBytes: passwordMinBytes, PasswordMaxBytes: passwordMaxBytes,
+			BodyBytes: s.cfg.HTTP.BodyLimit, PageDefault: pageDefault, PageMax: pageMax, IDsMax: maxIDs, CommentPage: commentPageSize,
+			MediaTypes: []string{},
+		},
+		Visibilities: visibilities(), Features: features,
+	}), nil
+}
+
+func visibilities() []string {
+	var names []string
+	for _, v := range []social.Visibility{social.VisibilityPublic, social.VisibilityFollowers, social.VisibilityMutuals,
+		social.VisibilityLabels, social.VisibilityPrivate} {
+		if _, err := social.ParseVisibility(v.String()); err == nil {
+			names = append(names, v.String())
+		}
+	}
+	return names
+}
