@@ -243,3 +243,8 @@ func (c *Cluster) Follow(notOpen *NotOpenError) {
 		c.learn(b, notOpen.Shard, to)
 	}
 }
+
+// FollowAndWait is Follow, and a short wait where buckets are fenced or where the map has to be read again.
+func (c *Cluster) FollowAndWait(ctx context.Context, notOpen *NotOpenError) error {
+	return c.follow(ctx, notOpen, time.Now().Add(fencePatience))
+}

@@ -80,13 +80,14 @@ func newTag() string {
 
 // cache gives out and deletes tags. Close waits for the epochs that it still owes.
 type cache struct {
-	cluster *sharding.Cluster
-	link    *redisLink
-	log     *slog.Logger
-	prefix  string
-	raises  []raising // by shard
-	closing chan struct{}
-	owing   sync.WaitGroup
+	cluster  *sharding.Cluster
+	link     *redisLink
+	log      *slog.Logger
+	prefix   string
+	raises   []raising     // by shard
+	patience time.Duration // of one try to raise an epoch
+	closing  chan struct{}
+	owing    sync.WaitGroup
 
 	found, created, unusable, failures, forgotten, raised atomic.Int64
 }
@@ -94,7 +95,8 @@ type cache struct {
 // newCache starts nothing.
 func newCache(cluster *sharding.Cluster, link *redisLink, log *slog.Logger) *cache {
 	return &cache{cluster: cluster, link: link, log: log, prefix: cluster.ID() + ":",
-		raises: make([]raising, len(cluster.Shards())), closing: make(chan struct{})}
+		raises: make([]raising, len(cluster.Shards())), closing: make(chan struct{}),
+		patience: 2 * time.Second}
 }
 
 // close waits until the last try to raise what is owed has ended: 5 s at most.
@@ -125,7 +127,7 @@ func (c *cache) tags(ctx context.Context, keys []cacheKey) []tag {
 	}
 	l := c.lookup(keys)
 	if l.client == nil {
-		return c.unknown(keys)
+		return c.unknown(len(keys))
 	}
 	within, cancel := context.WithTimeout(ctx, redisPatience)
 	defer cancel()
@@ -133,21 +135,37 @@ func (c *cache) tags(ctx context.Context, keys []cacheKey) []tag {
 	if err == nil {
 		err = l.create(within)
 	}
-	if err != nil && ctx.Err() == nil { // a caller that went away says nothing about Redis
+	if err != nil && ctx.Err() != nil {
+		return c.unknown(len(keys)) // a caller that went away says nothing about Redis
+	}
+	return c.finish(l, err)
+}
+
+// finish gives the tags out, unless Redis failed or may have become another one since the lookup began.
+func (c *cache) finish(l *lookup, err error) []tag {
+	if err != nil {
 		c.failures.Add(1)
-		c.link.failed(err)
+		c.link.failed(l.client, err)
+		return c.unknown(len(l.tags))
 	}
-	if err != nil || c.link.generation.Load() != l.generation {
-		return c.unknown(keys)
+	if c.link.generation.Load() != l.generation {
+		return c.unknown(len(l.tags))
 	}
+	usable := 0
+	for i := range l.tags {
+		if l.tags[i].ok {
+			usable++
+		}
+	}
+	c.unusable.Add(int64(len(l.tags) - usable))
 	c.created.Add(int64(l.created))
-	c.found.Add(int64(len(keys) - l.created))
+	c.found.Add(int64(usable - l.created))
 	return l.tags
 }
 
-func (c *cache) unknown(keys []cacheKey) []tag {
-	c.unusable.Add(int64(len(keys)))
-	return make([]tag, len(keys))
+func (c *cache) unknown(n int) []tag {
+	c.unusable.Add(int64(n))
+	return make([]tag, n)
 }
 
 // lookup is one taking of tags. Everything in a tag is read before the rows are loaded that will be stored under it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"socialctl/sharding"
 )
@@ -42,40 +43,63 @@ type backfillPayload struct {
 	Entries [][3]int64 `json:"entries"` // msg_id, time_ms, kind
 }
 
-// applyClaim lets the name's own row decide, then settles the account: live for the winner, void for the loser.
-func (b *Backend) applyClaim(ctx context.Context, e *effect) error {
-	var p claimPayload
-	if err := e.decode(&p); err != nil {
-		return err
-	}
-	nameBucket := b.Cluster.BucketOfText(p.Name)
-	var holder UserID
-	err := b.Cluster.WriteBucket(ctx, nameBucket, func(ctx context.Context, tx *sharding.Tx) error {
-		// An insert that meets a holder changes nothing; the holder is read under its lock.
-		if _, err := tx.Exec(ctx, sharding.Key("user_name", nameBucket, []byte(p.Name)), `
-			INSERT INTO user_name (bucket, name, user_id, created_ms) VALUES (?, ?, ?, ?)
-			{upsert bucket, name} created_ms = user_name.created_ms`, nameBucket, []byte(p.Name), int64(e.owner), e.created); err != nil {
+// claimed is one claim on its way: who asks, and who has the name.
+type claimed struct {
+	name   string
+	owner  UserID
+	at     int64
+	holder UserID
+}
+
+// applyClaims lets each name's own row decide, then settles the accounts: live for the winner, void for the loser.
+func (b *Backend) applyClaims(ctx context.Context, group []*effect) error {
+	claims := make([]*claimed, len(group))
+	touched := make([]cacheKey, len(group))
+	for i, e := range group {
+		var p claimPayload
+		if err := e.decode(&p); err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, `SELECT user_id FROM user_name WHERE bucket = ? AND name = ?`, nameBucket, []byte(p.Name)).Scan(&holder)
+		claims[i] = &claimed{name: p.Name, owner: e.owner, at: e.created}
+		touched[i] = accountKey(e.owner)
+	}
+	byName := func(c *claimed) sharding.Bucket { return b.Cluster.BucketOfText(c.name) }
+	err := writeByShard(ctx, b.Cluster, claims, byName, applyBatch, func(ctx context.Context, tx *sharding.Tx, part []*claimed) error {
+		slices.SortFunc(part, func(x, y *claimed) int { return strings.Compare(x.name, y.name) })
+		for _, c := range part {
+			// An insert that meets a holder changes nothing, and keeps the row locked while the holder is read.
+			if _, err := tx.Exec(ctx, sharding.Key("user_name", byName(c), []byte(c.name)), `
+				INSERT INTO user_name (bucket, name, user_id, created_ms) VALUES (?, ?, ?, ?)
+				{upsert bucket, name} created_ms = user_name.created_ms`, byName(c), []byte(c.name), int64(c.owner), c.at); err != nil {
+				return err
+			}
+			if err := tx.QueryRow(ctx, `SELECT user_id FROM user_name WHERE bucket = ? AND name = ?`, byName(c), []byte(c.name)).Scan(&c.holder); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("claim a name: %w", err)
+		return fmt.Errorf("claim names: %w", err)
 	}
-	state := accountVoid
-	if holder == e.owner {
-		state = accountLive
-	}
-	bucket := b.bucket(e.owner)
-	err = b.Cluster.Write(ctx, int64(e.owner), func(ctx context.Context, tx *sharding.Tx) error {
-		_, err := tx.Exec(ctx, sharding.Key("user_info", bucket, int64(e.owner)),
-			`UPDATE user_info SET state = ? WHERE bucket = ? AND user_id = ? AND state = ?`, state, bucket, int64(e.owner), accountPending)
-		return err
+	byOwner := func(c *claimed) sharding.Bucket { return b.bucket(c.owner) }
+	err = writeByShard(ctx, b.Cluster, claims, byOwner, applyBatch, func(ctx context.Context, tx *sharding.Tx, part []*claimed) error {
+		for _, c := range part {
+			state := accountVoid
+			if c.holder == c.owner {
+				state = accountLive
+			}
+			if _, err := tx.Exec(ctx, sharding.Key("user_info", byOwner(c), int64(c.owner)),
+				`UPDATE user_info SET state = ? WHERE bucket = ? AND user_id = ? AND state = ?`, state, byOwner(c), int64(c.owner), accountPending); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("settle the account: %w", err)
+		return fmt.Errorf("settle accounts: %w", err)
 	}
-	b.cache.forget(ctx, accountKey(e.owner))
+	b.cache.forget(ctx, touched...)
 	return nil
 }
 
@@ -131,27 +155,35 @@ func (b *Backend) applyEdge(ctx context.Context, tx *sharding.Tx, author *accoun
 	if err != nil || edge.Rev <= old.rev {
 		return nil, err
 	}
-	row := relation{state: edge.State, rev: edge.Rev, sinceClock: author.clock + 1, fromMsg: old.fromMsg}
 	if err := bump(ctx, tx, bucket, author.id, 1, 0, int64(edge.State-old.state)); err != nil {
 		return nil, err
 	}
 	author.clock++
-	author.fansCount += int64(edge.State - old.state)
+	var list [][3]int64
+	refused := false
+	if edge.State == stateLive {
+		if list, err = b.backfillList(ctx, tx, author.id); err != nil {
+			return nil, err
+		}
+		if refused, err = b.vetoed(ctx, tx, author, edge.Follower); err != nil {
+			return nil, err
+		}
+	}
+	row, replies := b.turnFan(author, old, edge, list, refused)
+	return replies, b.putRelation(ctx, tx, author.id, relFan, edge.Follower, row)
+}
+
+// turnFan is what becomes of a fan row under a newer rev, at the author's clock, and what that owes. list is the backfill
+// as it is now.
+func (b *Backend) turnFan(author *accountRow, old relation, edge edgePayload, list [][3]int64, refused bool) (relation, []*effect) {
+	row := relation{state: edge.State, rev: edge.Rev, sinceClock: author.clock, fromMsg: old.fromMsg}
 	var replies []*effect
 	keep := b.Config.Timeline.OnUnfollow == "keep"
 	if edge.State == stateLive {
-		list, err := b.backfillList(ctx, tx, author.id)
-		if err != nil {
-			return nil, err
-		}
 		row.fromMsg = author.msgCount + 1
 		if len(list) > 0 {
 			row.fromMsg = list[len(list)-1][0]
-		}
-		replies = append(replies, b.newEffect(author.id, effBackfill, edge.Follower, backfillPayload{Author: author.id, Rev: edge.Rev, Entries: list}))
-		refused, err := b.vetoed(ctx, tx, author, edge.Follower)
-		if err != nil {
-			return nil, err
+			replies = append(replies, b.newEffect(author.id, effBackfill, edge.Follower, backfillPayload{Author: author.id, Rev: edge.Rev, Entries: list}))
 		}
 		if refused {
 			replies = append(replies, b.newEffect(author.id, effEndFollow, edge.Follower, endFollowPayload{Of: author.id, Rev: edge.Rev}))
@@ -165,7 +197,7 @@ func (b *Backend) applyEdge(ctx context.Context, tx *sharding.Tx, author *accoun
 			Reader: edge.Follower, Most: edge.Rev - int64(edge.State), From: old.fromMsg, Until: author.msgCount,
 			LimitedOnly: edge.State == stateGone && keep}))
 	}
-	return replies, putRelation(ctx, tx, bucket, author.id, relFan, edge.Follower, row)
+	return row, replies
 }
 
 // vetoed reports whether a follow of this author cannot stand: the author is gone, or a block lies between.
@@ -325,7 +357,7 @@ func (b *Backend) applyBlocked(ctx context.Context, group []*effect) ([]*effect,
 				return err
 			}
 			me.clock++
-			if err := putRelation(ctx, tx, bucket, blocked, relBlockedBy, p.By, relation{state: p.State, rev: p.Rev, sinceClock: me.clock}); err != nil {
+			if err := b.putRelation(ctx, tx, blocked, relBlockedBy, p.By, relation{state: p.State, rev: p.Rev, sinceClock: me.clock}); err != nil {
 				return err
 			}
 			if p.State != stateLive {

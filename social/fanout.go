@@ -9,9 +9,11 @@ import (
 	"socialctl/sharding"
 )
 
-// deliveryPayload names the message that a fan-out or a removal is about; its author is the job's owner.
+// deliveryPayload names the message that a fan-out or a removal is about, by the number that its author, the job's owner,
+// gave it. More are further ones of the same author, from an import.
 type deliveryPayload struct {
-	N int64 `json:"n"`
+	N    int64   `json:"n"`
+	More []int64 `json:"more,omitempty"`
 }
 
 // deliveryProgress is how far a fan-out or a removal has come through the author's fans, in the order of their ids.
@@ -35,6 +37,14 @@ type fan struct {
 	row relation
 }
 
+// delivery is one page of fans with the messages that some of them are due.
+type delivery struct {
+	msgs  []*stored
+	fans  []fan
+	spans map[UserID]span
+	last  UserID // the page ends here; 0 when there are no more fans
+}
+
 // fanoutPage carries the message to one page of fans: per shard one statement that selects from the readers' own follow
 // rows, so that a reader's own row decides in the same transaction (REVIEW 1).
 func (b *Backend) fanoutPage(ctx context.Context, e *effect) (bool, error) {
@@ -43,18 +53,18 @@ func (b *Backend) fanoutPage(ctx context.Context, e *effect) (bool, error) {
 	if err := errors.Join(e.decode(&p), e.state(&at)); err != nil {
 		return false, err
 	}
-	msg, fans, last, err := b.fansToReach(ctx, e.owner, p.N, at)
+	d, err := b.fansToReach(ctx, e.owner, p, at)
 	if err != nil {
 		return false, err
 	}
-	if msg == nil || !msg.live { // deleted meanwhile: its removal is a job of its own
+	if len(d.msgs) == 0 { // deleted meanwhile: a removal is a job of its own
 		return false, b.checkpoint(ctx, e, at, true, 0)
 	}
-	refused, n, err := b.deliver(ctx, msg, fans)
+	refused, n, err := b.deliver(ctx, d)
 	if err != nil {
 		return false, err
 	}
-	return b.advance(ctx, e, p, at, last, refused, n)
+	return b.advance(ctx, e, p, at, d.last, refused, n)
 }
 
 // advance is the checkpoint after a page: what a fenced or absent shard refused becomes a remainder, a job of its own, in
@@ -82,36 +92,46 @@ func (b *Backend) advance(ctx context.Context, e *effect, p deliveryPayload, at 
 	return !finished, b.checkpoint(ctx, e, at, finished, 0, more...)
 }
 
-// fansToReach reads the message and, of the next page of fans, those to whom it is due. last is 0 when there are no more.
-func (b *Backend) fansToReach(ctx context.Context, author UserID, n int64, at deliveryProgress) (msg *stored, fans []fan, last UserID, err error) {
-	err = b.Cluster.Read(ctx, int64(author), func(ctx context.Context, r *sharding.Reader) error {
-		msg, fans, last = nil, nil, 0
-		var err error
-		if msg, err = messageForDelivery(ctx, r, b.bucket(author), MessageID{author, n}); err != nil || msg == nil || !msg.live {
-			return err
+// fansToReach reads the live ones of the messages and, of the next page of fans, those to whom any of them is due.
+func (b *Backend) fansToReach(ctx context.Context, author UserID, p deliveryPayload, at deliveryProgress) (*delivery, error) {
+	var d *delivery
+	err := b.Cluster.Read(ctx, int64(author), func(ctx context.Context, r *sharding.Reader) error {
+		d = &delivery{spans: map[UserID]span{}}
+		for _, n := range append([]int64{p.N}, p.More...) {
+			msg, err := messageForDelivery(ctx, r, b.bucket(author), MessageID{author, n})
+			if err != nil {
+				return err
+			}
+			if msg != nil && msg.live {
+				d.msgs = append(d.msgs, msg)
+			}
+		}
+		if len(d.msgs) == 0 {
+			return nil
 		}
 		page, err := readFans(ctx, r, b.bucket(author), author, at, true)
 		if err != nil || len(page) == 0 {
 			return err
 		}
 		if len(page) == fanPage {
-			last = page[len(page)-1].id
+			d.last = page[len(page)-1].id
 		}
 		spans, err := b.spansOf(ctx, r, author, page)
 		if err != nil {
 			return err
 		}
 		for i, f := range page {
-			if spans[i].due(msg) && at.wants(b.bucket(f.id)) {
-				fans = append(fans, f)
+			if at.wants(b.bucket(f.id)) && slices.ContainsFunc(d.msgs, spans[i].due) {
+				d.fans = append(d.fans, f)
+				d.spans[f.id] = spans[i]
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, nil, 0, fmt.Errorf("read fans of %d: %w", author, err)
+		return nil, fmt.Errorf("read fans of %d: %w", author, err)
 	}
-	return msg, fans, last, nil
+	return d, nil
 }
 
 func (p deliveryProgress) wants(bucket sharding.Bucket) bool {
@@ -200,16 +220,37 @@ func (b *Backend) spansOf(ctx context.Context, q reader, author UserID, page []f
 	return spans, rows.Err()
 }
 
-// deliver writes the message into the timelines of these fans. It returns the buckets that could not be written now.
-func (b *Backend) deliver(ctx context.Context, msg *stored, fans []fan) (refused []sharding.Bucket, n int64, err error) {
-	return b.perShard(ctx, fans, func(ctx context.Context, tx *sharding.Tx, part []fan) (int64, error) {
-		return deliverTo(ctx, tx, b, msg, part)
+// deliver writes the messages into the timelines of the fans that are due them. It returns the buckets that could not be
+// written now.
+func (b *Backend) deliver(ctx context.Context, d *delivery) (refused []sharding.Bucket, n int64, err error) {
+	return b.perShard(ctx, d.fans, max(1, fanPage/len(d.msgs)), func(ctx context.Context, tx *sharding.Tx, part []fan) (int64, error) {
+		var total int64
+		for _, msg := range d.msgs {
+			due := part
+			if len(d.msgs) > 1 {
+				due = nil
+				for _, f := range part {
+					if d.spans[f.id].due(msg) {
+						due = append(due, f)
+					}
+				}
+			}
+			if len(due) == 0 {
+				continue
+			}
+			n, err := deliverTo(ctx, tx, b, msg, due)
+			if err != nil {
+				return 0, err
+			}
+			total += n
+		}
+		return total, nil
 	})
 }
 
-// perShard runs fn for the fans of each shard, maxTxRows at a time. A moved bucket is followed; a fenced one, and a shard
-// that is away, are returned as refused.
-func (b *Backend) perShard(ctx context.Context, fans []fan, fn func(ctx context.Context, tx *sharding.Tx, part []fan) (int64, error)) (refused []sharding.Bucket, n int64, err error) {
+// perShard runs fn for the fans of each shard, at most chunk at a time. A moved bucket is followed; a fenced one, and a
+// shard that is away, are returned as refused.
+func (b *Backend) perShard(ctx context.Context, fans []fan, chunk int, fn func(ctx context.Context, tx *sharding.Tx, part []fan) (int64, error)) (refused []sharding.Bucket, n int64, err error) {
 	todo := fans
 	for round := 0; len(todo) > 0 && round < 5; round++ {
 		byShard := map[*sharding.Shard][]fan{}
@@ -219,7 +260,7 @@ func (b *Backend) perShard(ctx context.Context, fans []fan, fn func(ctx context.
 		}
 		todo = nil
 		for shard, mine := range byShard {
-			for part := range slices.Chunk(mine, fanPage) {
+			for part := range slices.Chunk(mine, chunk) {
 				again, written, err := b.writePart(ctx, shard, part, fn, &refused)
 				if err != nil {
 					return nil, n, err

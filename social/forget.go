@@ -54,7 +54,7 @@ func (c *cache) remove(ctx context.Context, keys []cacheKey) []cacheKey {
 	for i, command := range commands {
 		if err := command.Err(); err != nil {
 			left = append(left, keys[i])
-			c.link.failed(err)
+			c.link.failed(client, err)
 		}
 	}
 	c.forgotten.Add(int64(len(keys) - len(left)))
@@ -64,11 +64,10 @@ func (c *cache) remove(ctx context.Context, keys []cacheKey) []cacheKey {
 	return left
 }
 
-// How long one try to raise an epoch may take, and the pauses between tries.
+// The pauses between tries to raise an epoch.
 const (
-	raisePatience = 2 * time.Second
-	raiseFirst    = 50 * time.Millisecond
-	raiseLongest  = 2 * time.Second
+	raiseFirst   = 50 * time.Millisecond
+	raiseLongest = 2 * time.Second
 )
 
 // raising is one shard's cache_epoch as far as this process has to raise it.
@@ -103,7 +102,7 @@ func (c *cache) raise(ctx context.Context, shard *sharding.Shard) error {
 	r.mu.Lock()
 	r.waiting = nil
 	r.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, raisePatience)
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	mine.err = c.cluster.RaiseCacheEpoch(ctx, shard)
 	cancel()
 	r.running.Unlock()

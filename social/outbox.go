@@ -24,6 +24,7 @@ const (
 	effEndFollow effectKind = 4 // a wish to the follower's shard: only there a follow gets its rev
 	effBlocked   effectKind = 5 // a block or its end, for the shard of the blocked
 	effReference effectKind = 6 // a comment's or repost's edge, for the shard of what it refers to
+	effEdges     effectKind = 7 // many follows at once, of an import: one row for each pair of shards and chunk
 
 	effFanout        effectKind = 20 // a message into its readers' timelines
 	effRemoval       effectKind = 21 // a message out of all timelines
@@ -32,7 +33,7 @@ const (
 )
 
 var effectNames = map[effectKind]string{effClaimName: "claim-name", effEdge: "edge", effBackfill: "backfill",
-	effEndFollow: "end-follow", effBlocked: "blocked", effReference: "reference", effFanout: "fan-out",
+	effEndFollow: "end-follow", effEdges: "edges", effBlocked: "blocked", effReference: "reference", effFanout: "fan-out",
 	effRemoval: "removal", effPurge: "purge", effDeleteAccount: "delete-account"}
 
 func (k effectKind) String() string { return effectNames[k] }
@@ -93,14 +94,24 @@ func (b *Backend) eventID() int64 {
 
 // emit stores effects in the transaction that causes them.
 func (b *Backend) emit(ctx context.Context, tx *sharding.Tx, effs ...*effect) error {
-	for _, e := range effs {
-		bucket := b.bucket(e.owner)
-		_, err := tx.Exec(ctx, sharding.Key("outbox", bucket, int64(e.owner), e.event), `
+	for part := range slices.Chunk(effs, maxTxRows) {
+		args := make([]any, 0, 10*len(part))
+		for _, e := range part {
+			args = append(args, b.bucket(e.owner), int64(e.owner), e.event, int(e.kind), int64(e.target), e.dueMS, 0, e.created,
+				string(e.payload), string(e.progress))
+		}
+		keys := sharding.Keys("outbox", func(yield func([]any) bool) {
+			for i := 0; i < len(args); i += 10 {
+				if !yield(args[i : i+3]) {
+					return
+				}
+			}
+		})
+		_, err := tx.Exec(ctx, keys, `
 			INSERT INTO outbox (bucket, user_id, event_id, kind, target, due_ms, attempts, created_ms, payload, progress)
-			VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?)`,
-			bucket, int64(e.owner), e.event, int(e.kind), int64(e.target), e.dueMS, e.created, string(e.payload), string(e.progress))
+			VALUES `+sharding.Values(10, len(part)), args...)
 		if err != nil {
-			return fmt.Errorf("store an effect: %w", err)
+			return fmt.Errorf("store effects: %w", err)
 		}
 	}
 	return nil
@@ -146,7 +157,7 @@ func (b *Backend) group(effs []*effect) [][]*effect {
 	var out [][]*effect
 	for _, e := range effs {
 		k := key{kind: e.kind, target: e.target}
-		if e.kind == effClaimName || e.kind.isJob() {
+		if e.kind == effEdges || e.kind.isJob() {
 			k.event = e.event
 		}
 		at, ok := index[k]
@@ -164,9 +175,11 @@ func (b *Backend) group(effs []*effect) [][]*effect {
 func (b *Backend) apply(ctx context.Context, group []*effect) (replies []*effect, err error) {
 	switch group[0].kind {
 	case effClaimName:
-		return nil, b.applyClaim(ctx, group[0])
+		return nil, b.applyClaims(ctx, group)
 	case effEdge:
 		return b.applyEdges(ctx, group)
+	case effEdges:
+		return b.applyEdgeBatch(ctx, group[0])
 	case effBackfill:
 		return nil, b.applyBackfills(ctx, group)
 	case effEndFollow:

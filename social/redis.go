@@ -114,8 +114,11 @@ func (l *redisLink) ready() redis.UniversalClient {
 	return l.client()
 }
 
-// failed says that Redis did not do what it was asked: readers do without it until the next look.
-func (l *redisLink) failed(err error) {
+// failed says that this client did not do what it was asked: readers do without Redis until the next look.
+func (l *redisLink) failed(client redis.UniversalClient, err error) {
+	if client != l.client() {
+		return // replaced meanwhile
+	}
 	if !l.away.Swap(true) {
 		l.log.Warn("Redis does not answer; reading everything from the shards", "err", err)
 	}
@@ -138,7 +141,7 @@ func (l *redisLink) run(ctx context.Context) {
 func (l *redisLink) look(ctx context.Context) {
 	if l.embedded != nil {
 		if err := l.follow(); err != nil {
-			l.failed(err)
+			l.failed(l.client(), err)
 			return
 		}
 	}
@@ -150,7 +153,7 @@ func (l *redisLink) look(ctx context.Context) {
 	defer cancel()
 	if err := l.ask(ctx, client); err != nil {
 		if !errors.Is(err, context.Canceled) {
-			l.failed(err)
+			l.failed(client, err)
 		}
 		return
 	}

@@ -27,17 +27,8 @@ func relationOf(ctx context.Context, q reader, bucket sharding.Bucket, user User
 	return r, nil
 }
 
-func putRelation(ctx context.Context, tx *sharding.Tx, bucket sharding.Bucket, user UserID, kind int, other UserID, r relation) error {
-	_, err := tx.Exec(ctx, sharding.Key("user_relation", bucket, int64(user), kind, int64(other)), `
-		INSERT INTO user_relation (bucket, user_id, kind, other_id, state, rev, since_clock, from_msg_id, until_msg_id)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-		{upsert bucket, user_id, kind, other_id} state = {new state}, rev = {new rev}, since_clock = {new since_clock},
-			from_msg_id = {new from_msg_id}, until_msg_id = {new until_msg_id}`,
-		bucket, int64(user), kind, int64(other), r.state, r.rev, r.sinceClock, r.fromMsg, r.untilMsg)
-	if err != nil {
-		return fmt.Errorf("store relation: %w", err)
-	}
-	return nil
+func (b *Backend) putRelation(ctx context.Context, tx *sharding.Tx, user UserID, kind int, other UserID, r relation) error {
+	return b.putRelations(ctx, tx, []relationRow{{relationKey{user, kind, other}, r}})
 }
 
 // bump moves the person's clock and counters, under their row lock.
@@ -150,7 +141,7 @@ func (b *Backend) turnFollow(ctx context.Context, tx *sharding.Tx, me *accountRo
 		return nil, err
 	}
 	me.clock++
-	if err := putRelation(ctx, tx, bucket, me.id, relFollow, other, row); err != nil {
+	if err := b.putRelation(ctx, tx, me.id, relFollow, other, row); err != nil {
 		return nil, err
 	}
 	return []*effect{b.newEffect(me.id, effEdge, other, edgePayload{Follower: me.id, Rev: row.rev, State: state})}, nil
@@ -178,7 +169,7 @@ func (r *Relations) turnBlock(ctx context.Context, v Viewer, other UserID, state
 			return nil, err
 		}
 		me.clock++
-		if err := putRelation(ctx, tx, bucket, v.UserID, relBlock, other, row); err != nil {
+		if err := r.b.putRelation(ctx, tx, v.UserID, relBlock, other, row); err != nil {
 			return nil, err
 		}
 		effs := []*effect{r.b.newEffect(v.UserID, effBlocked, other, blockedPayload{By: v.UserID, Rev: row.rev, State: state})}
@@ -210,7 +201,7 @@ func (r *Relations) turnMute(ctx context.Context, v Viewer, other UserID, state 
 		if err != nil || row.state == state {
 			return nil, err
 		}
-		return nil, putRelation(ctx, tx, bucket, v.UserID, relMute, other, relation{state: state, rev: max(row.rev+1, r.b.now())})
+		return nil, r.b.putRelation(ctx, tx, v.UserID, relMute, other, relation{state: state, rev: max(row.rev+1, r.b.now())})
 	})
 }
 

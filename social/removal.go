@@ -62,7 +62,7 @@ func (b *Backend) removalPage(ctx context.Context, e *effect) (bool, error) {
 	if at.Sweep {
 		write = b.sweep
 	}
-	refused, n, err := b.perShard(ctx, fans, func(ctx context.Context, tx *sharding.Tx, part []fan) (int64, error) {
+	refused, n, err := b.perShard(ctx, fans, maxTxRows, func(ctx context.Context, tx *sharding.Tx, part []fan) (int64, error) {
 		return write(ctx, tx, msg, part)
 	})
 	if err != nil {
