@@ -35,18 +35,16 @@ func (r *Relations) Import(ctx context.Context, follows []ImportedFollow) (made 
 	follows = slices.CompactFunc(follows, func(x, y ImportedFollow) bool { return x.Follower == y.Follower && x.Followed == y.Followed })
 	byFollower := func(f ImportedFollow) sharding.Bucket { return b.bucket(f.Follower) }
 	var owed []*effect
-	err = writeByShard(ctx, b.Cluster, follows, byFollower, importChunk, func(ctx context.Context, tx *sharding.Tx, part []ImportedFollow) error {
+	err = writeByShard(ctx, b.Cluster, follows, byFollower, importChunk, func(ctx context.Context, tx *sharding.Tx, part []ImportedFollow) (func(), error) {
 		edges, err := b.importFollows(ctx, tx, part)
 		if err != nil || len(edges) == 0 {
-			return err
+			return nil, err
 		}
 		effs := b.edgeEffects(part[0].Follower, edges)
-		if err := b.emit(ctx, tx, effs...); err != nil {
-			return err
-		}
-		made += len(edges) // counted too often only if the commit then fails, which ends the import
-		owed = append(owed, effs...)
-		return nil
+		return func() {
+			made += len(edges)
+			owed = append(owed, effs...)
+		}, b.emit(ctx, tx, effs...)
 	})
 	if err != nil {
 		return made, fmt.Errorf("import follows: %w", err)
@@ -142,13 +140,12 @@ func (b *Backend) applyEdgeBatch(ctx context.Context, e *effect) ([]*effect, err
 	byFollowed := func(e [3]int64) sharding.Bucket { return b.Cluster.Bucket(e[1]) }
 	var replies []*effect
 	var touched []cacheKey
-	err := writeByShard(ctx, b.Cluster, p.Edges, byFollowed, importChunk, func(ctx context.Context, tx *sharding.Tx, part [][3]int64) error {
+	err := writeByShard(ctx, b.Cluster, p.Edges, byFollowed, importChunk, func(ctx context.Context, tx *sharding.Tx, part [][3]int64) (func(), error) {
 		more, err := b.importFans(ctx, tx, part)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		replies = append(replies, more...)
-		return b.emit(ctx, tx, more...)
+		return func() { replies = append(replies, more...) }, b.emit(ctx, tx, more...)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("apply imported follows: %w", err)

@@ -64,26 +64,26 @@ func (b *Backend) applyClaims(ctx context.Context, group []*effect) error {
 		touched[i] = accountKey(e.owner)
 	}
 	byName := func(c *claimed) sharding.Bucket { return b.Cluster.BucketOfText(c.name) }
-	err := writeByShard(ctx, b.Cluster, claims, byName, applyBatch, func(ctx context.Context, tx *sharding.Tx, part []*claimed) error {
+	err := writeByShard(ctx, b.Cluster, claims, byName, applyBatch, func(ctx context.Context, tx *sharding.Tx, part []*claimed) (func(), error) {
 		slices.SortFunc(part, func(x, y *claimed) int { return strings.Compare(x.name, y.name) })
 		for _, c := range part {
 			// An insert that meets a holder changes nothing, and keeps the row locked while the holder is read.
 			if _, err := tx.Exec(ctx, sharding.Key("user_name", byName(c), []byte(c.name)), `
 				INSERT INTO user_name (bucket, name, user_id, created_ms) VALUES (?, ?, ?, ?)
 				{upsert bucket, name} created_ms = user_name.created_ms`, byName(c), []byte(c.name), int64(c.owner), c.at); err != nil {
-				return err
+				return nil, err
 			}
 			if err := tx.QueryRow(ctx, `SELECT user_id FROM user_name WHERE bucket = ? AND name = ?`, byName(c), []byte(c.name)).Scan(&c.holder); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		return nil
+		return nil, nil
 	})
 	if err != nil {
 		return fmt.Errorf("claim names: %w", err)
 	}
 	byOwner := func(c *claimed) sharding.Bucket { return b.bucket(c.owner) }
-	err = writeByShard(ctx, b.Cluster, claims, byOwner, applyBatch, func(ctx context.Context, tx *sharding.Tx, part []*claimed) error {
+	err = writeByShard(ctx, b.Cluster, claims, byOwner, applyBatch, func(ctx context.Context, tx *sharding.Tx, part []*claimed) (func(), error) {
 		for _, c := range part {
 			state := accountVoid
 			if c.holder == c.owner {
@@ -91,10 +91,10 @@ func (b *Backend) applyClaims(ctx context.Context, group []*effect) error {
 			}
 			if _, err := tx.Exec(ctx, sharding.Key("user_info", byOwner(c), int64(c.owner)),
 				`UPDATE user_info SET state = ? WHERE bucket = ? AND user_id = ? AND state = ?`, state, byOwner(c), int64(c.owner), accountPending); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		return nil
+		return nil, nil
 	})
 	if err != nil {
 		return fmt.Errorf("settle accounts: %w", err)

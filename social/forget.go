@@ -2,8 +2,11 @@ package social
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"socialctl/sharding"
 )
@@ -37,12 +40,32 @@ func (c *cache) forget(ctx context.Context, keys ...cacheKey) {
 	}
 }
 
+// removeChunk bounds the commands of one pipeline: a server that answers while it still reads would otherwise block on
+// answers that nobody takes yet.
+const removeChunk = 200
+
 // remove deletes tags and returns the keys for which that failed. It does not believe that Redis is away: it tries.
 func (c *cache) remove(ctx context.Context, keys []cacheKey) []cacheKey {
 	client := c.link.client()
 	if client == nil {
 		return keys
 	}
+	var left []cacheKey
+	for part := range slices.Chunk(keys, removeChunk) {
+		if len(left) > 0 { // it has just failed: the epochs will be raised anyway
+			left = append(left, part...)
+			continue
+		}
+		left = append(left, c.removePart(ctx, client, part)...)
+	}
+	c.forgotten.Add(int64(len(keys) - len(left)))
+	if len(left) > 0 {
+		c.failures.Add(1)
+	}
+	return left
+}
+
+func (c *cache) removePart(ctx context.Context, client redis.UniversalClient, keys []cacheKey) []cacheKey {
 	ctx, cancel := context.WithTimeout(ctx, redisPatience)
 	defer cancel()
 	pipe := client.Pipeline()
@@ -56,10 +79,6 @@ func (c *cache) remove(ctx context.Context, keys []cacheKey) []cacheKey {
 			left = append(left, keys[i])
 			c.link.failed(client, err)
 		}
-	}
-	c.forgotten.Add(int64(len(keys) - len(left)))
-	if len(left) > 0 {
-		c.failures.Add(1)
 	}
 	return left
 }

@@ -173,10 +173,11 @@ func (b *Backend) repostable(ctx context.Context, v Viewer, id MessageID) (*stor
 // publication is how a message is to be stored.
 type publication struct {
 	key   KeyUse
-	after int64   // the time of what it refers to: the message is later
-	once  bool    // a repost without words: one live one for each message named
-	at    int64   // an import's original time; 0 for now
-	from  *origin // an import's key
+	after int64    // the time of what it refers to: the message is later
+	once  bool     // a repost without words: one live one for each message named
+	at    int64    // an import's original time; 0 for now
+	from  *origin  // an import's key
+	jobs  *[]int64 // an import gathers here what fan-out has to carry, for one job together
 }
 
 // origin names a message in the system that it was imported from.
@@ -254,7 +255,7 @@ func (b *Backend) storeTx(ctx context.Context, tx *sharding.Tx, author UserID, m
 			return false, nil, err
 		}
 	}
-	effs, err := b.distribute(ctx, tx, acc, msg)
+	effs, err := b.distribute(ctx, tx, acc, msg, p.jobs)
 	if err != nil {
 		return false, nil, err
 	}
@@ -274,13 +275,17 @@ func (b *Backend) inTimelines(msg *stored) bool {
 
 // distribute writes the author's own entry and what is owed elsewhere. Without fans there is no job: a fan row that comes
 // later fixes its backfill under the author's row lock, which this transaction holds.
-func (b *Backend) distribute(ctx context.Context, tx *sharding.Tx, acc *accountRow, msg *stored) ([]*effect, error) {
+func (b *Backend) distribute(ctx context.Context, tx *sharding.Tx, acc *accountRow, msg *stored, gather *[]int64) ([]*effect, error) {
 	var effs []*effect
 	if b.inTimelines(msg) {
 		if err := putOwnEntry(ctx, tx, b.bucket(acc.id), msg); err != nil {
 			return nil, err
 		}
-		if acc.fansCount > 0 && msg.visibility != VisibilityPrivate {
+		switch {
+		case acc.fansCount == 0 || msg.visibility == VisibilityPrivate:
+		case gather != nil:
+			*gather = append(*gather, msg.id.N)
+		default:
 			effs = append(effs, b.newEffect(acc.id, effFanout, acc.id, deliveryPayload{N: msg.id.N}))
 		}
 	}
