@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -97,11 +96,9 @@ func (l *redisLink) moved() bool {
 func (l *redisLink) use(at *redisAddress) {
 	var conn *redisConn
 	if at != nil {
-		o := redisOptions([]string{at.Addr}, at.Password)
-		if server := l.embedded.server.Load(); server != nil { // in this process: half the time of a socket
-			o.Dialer = func(context.Context, string, string) (net.Conn, error) { return server.Dial() }
-		}
-		conn = &redisConn{redis.NewUniversalClient(o), at.Nonce}
+		// Through the socket in the owner's own process too: on a pipe without a buffer a long pipeline of commands and the
+		// answers to it would wait for each other.
+		conn = &redisConn{redis.NewUniversalClient(redisOptions([]string{at.Addr}, at.Password)), at.Nonce}
 	}
 	if conn == nil && l.current.Load() == nil {
 		return
