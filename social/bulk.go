@@ -128,11 +128,15 @@ func (b *Backend) importFollows(ctx context.Context, tx *sharding.Tx, part []Imp
 	return edges, nil
 }
 
-// applyEdgeBatch brings a chunk of imported follows into the shards of the followed.
-func (b *Backend) applyEdgeBatch(ctx context.Context, e *effect) ([]*effect, error) {
+// applyEdgeBatch brings chunks of imported follows into the shards of the followed, together.
+func (b *Backend) applyEdgeBatch(ctx context.Context, group []*effect) ([]*effect, error) {
 	var p edgesPayload
-	if err := e.decode(&p); err != nil {
-		return nil, err
+	for _, e := range group {
+		var part edgesPayload
+		if err := e.decode(&part); err != nil {
+			return nil, err
+		}
+		p.Edges = append(p.Edges, part.Edges...)
 	}
 	slices.SortFunc(p.Edges, func(x, y [3]int64) int {
 		return cmp.Or(cmp.Compare(b.Cluster.Bucket(x[1]), b.Cluster.Bucket(y[1])), cmp.Compare(x[1], y[1]), cmp.Compare(x[0], y[0]))

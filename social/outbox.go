@@ -157,7 +157,7 @@ func (b *Backend) group(effs []*effect) [][]*effect {
 	var out [][]*effect
 	for _, e := range effs {
 		k := key{kind: e.kind, target: e.target}
-		if e.kind == effEdges || e.kind.isJob() {
+		if e.kind.isJob() {
 			k.event = e.event
 		}
 		at, ok := index[k]
@@ -179,7 +179,7 @@ func (b *Backend) apply(ctx context.Context, group []*effect) (replies []*effect
 	case effEdge:
 		return b.applyEdges(ctx, group)
 	case effEdges:
-		return b.applyEdgeBatch(ctx, group[0])
+		return b.applyEdgeBatch(ctx, group)
 	case effBackfill:
 		return nil, b.applyBackfills(ctx, group)
 	case effEndFollow:
