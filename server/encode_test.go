@@ -143,7 +143,7 @@ func anyEmbed(depth int) *rapid.Generator[*social.Embed] {
 		case 2:
 			e.Unavailable = true
 		default:
-			e.Message = anyMessage(depth - 1).Draw(t, "message")
+			e.Message = anyMessage(depth-1).Draw(t, "message")
 			e.ID = e.Message.ID
 		}
 		return e

@@ -20,24 +20,24 @@ func keyUse(r *http.Request, key string, body []byte) social.KeyUse {
 // now is kept, byte for byte.
 func (s *Server) once(ctx context.Context, c *call, next func()) {
 	before, err := s.b.Keys.Begin(ctx, c.viewer, c.key)
-	if err == nil && before != nil {
-		c.out, err = replayed(before)
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		c.out = s.problem(ctx, c, err)
-		return
+	case before != nil:
+		c.out = s.again(ctx, c, before)
+	default:
+		next()
+		if isKept(c.out) {
+			s.keep(ctx, c, c.out)
+		}
 	}
-	if before != nil {
-		return
-	}
-	next()
-	if !isKept(c.out) {
-		return
-	}
-	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepFor)
+}
+
+// keep stores an answer under the call's key. If that fails the answer stands, and a repeat finds the message by the key.
+func (s *Server) keep(ctx context.Context, c *call, out reply) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepFor)
 	defer cancel()
-	if err := s.b.Keys.Keep(keep, c.viewer, c.key, c.out.status, c.out.body); err != nil {
-		// The answer stands. A repeat of the request finds the key in use and is told so.
+	if err := s.b.Keys.Keep(ctx, c.viewer, c.key, out.status, out.body); err != nil {
 		s.log.WarnContext(ctx, "an answer was not kept under its idempotency key", "request_id", c.id, "error", err)
 	}
 }
@@ -52,15 +52,22 @@ func isKept(out reply) bool {
 	return !out.replayed && out.status >= 200 && out.status < 500
 }
 
-// replayed is an answer given again. One that was never kept, because the server died between storing and answering,
-// has no bytes: the key is in use and that is all that can be said.
-func replayed(r *social.Replay) (reply, error) {
-	if len(r.Body) == 0 || r.Status == 0 {
-		return reply{}, refuse(social.CodeIdempotencyInProgress, "", "The first request with this Idempotency-Key has not been answered yet.")
+// again is the answer that was given before. Where a message was stored and its answer was not kept, because a server
+// died between the two, the message is answered as it is now, as created, and that is kept.
+func (s *Server) again(ctx context.Context, c *call, before *social.Replay) reply {
+	if before.Status != 0 {
+		out := reply{status: before.Status, body: before.Body, replayed: true}
+		if out.status >= 400 {
+			out.contentType = problemType
+		}
+		return out
 	}
-	out := reply{status: r.Status, body: r.Body, replayed: true}
-	if r.Status >= 400 {
-		out.contentType = problemType
+	m, err := s.b.Messages.Get(ctx, c.viewer, before.Message)
+	if err != nil {
+		return s.problem(ctx, c, err)
 	}
-	return out, nil
+	out := messageReply(http.StatusCreated, m)
+	s.keep(ctx, c, out)
+	out.replayed = true
+	return out
 }

@@ -64,10 +64,7 @@ func add[I any](s *Server, r route, h handler[I]) {
 		var again *social.Replay
 		switch {
 		case errors.As(err, &again):
-			out, err = replayed(again)
-			if err != nil {
-				out = s.problem(ctx, c, err)
-			}
+			out = s.again(ctx, c, again)
 		case err != nil:
 			out = s.problem(ctx, c, err)
 		default:
