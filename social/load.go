@@ -264,15 +264,22 @@ func (b *Backend) viewerRow(ctx context.Context, id UserID) (*viewerState, error
 	return v, nil
 }
 
+// ownRelations reads the kinds of relation that decide what their owner sees; those who follow the owner, of whom there
+// may be millions, are not among them.
+const ownRelations = `
+	SELECT kind, other_id, state, rev
+	FROM user_relation {primary}
+	WHERE bucket = ? AND user_id = ? AND kind IN (?, ?, ?, ?) AND (kind > ? OR kind = ? AND other_id > ?)
+	ORDER BY kind, other_id LIMIT ?`
+
+func ownRelationsArgs(bucket sharding.Bucket, id UserID, kind int, other UserID) []any {
+	return []any{bucket, int64(id), relFollow, relBlock, relBlockedBy, relMute, kind, kind, int64(other), maxRows}
+}
+
 func (b *Backend) readOwnRelations(ctx context.Context, r *sharding.Reader, id UserID, v *viewerState) error {
 	kind, other := 0, UserID(0)
 	for n := maxRows; n == maxRows; {
-		rows, err := r.Query(ctx, `
-			SELECT kind, other_id, state, rev
-			FROM user_relation {primary}
-			WHERE bucket = ? AND user_id = ? AND kind IN (?, ?, ?, ?) AND (kind > ? OR kind = ? AND other_id > ?)
-			ORDER BY kind, other_id LIMIT ?`,
-			b.bucket(id), int64(id), relFollow, relBlock, relBlockedBy, relMute, kind, kind, int64(other), maxRows)
+		rows, err := r.Query(ctx, ownRelations, ownRelationsArgs(b.bucket(id), id, kind, other)...)
 		if err != nil {
 			return err
 		}
