@@ -81,21 +81,21 @@ func (i InitShards) plan(cfg configs.Config, o sharding.Options) (sharding.Plan,
 	return plan, plan.Validate(o)
 }
 
-// PlanError is a plan that cannot be: wrong usage, by the names of the flags.
-type PlanError struct{ Err error }
+// UsageError is something asked for that cannot be, such as a plan: it names the flags or the argument at fault.
+type UsageError struct{ Err error }
 
-func (e *PlanError) Error() string { return e.Err.Error() }
+func (e *UsageError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the complaints.
-func (e *PlanError) Unwrap() error { return e.Err }
+func (e *UsageError) Unwrap() error { return e.Err }
 
-// Run creates the meta schema and the shards, once. A second run with the same plan changes nothing. Errors: PlanError,
+// Run creates the meta schema and the shards, once. A second run with the same plan changes nothing. Errors: UsageError,
 // sharding.UnavailableError, and one that says what the cluster was made with where that was another plan.
 func (i InitShards) Run(ctx context.Context, cfg configs.Config, log *slog.Logger) (InitReport, error) {
 	o := social.ShardingOptions(cfg, log)
 	plan, err := i.plan(cfg, o)
 	if err != nil {
-		return InitReport{}, &PlanError{err}
+		return InitReport{}, &UsageError{err}
 	}
 	report := InitReport{Buckets: plan.Buckets, Shards: planned(cfg, plan)}
 	if i.DryRun {

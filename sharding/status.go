@@ -130,7 +130,7 @@ func (s *Shard) sqliteSizes(ctx context.Context, st *ShardStatus, tables []strin
 		index[name] = len(st.Tables)
 		st.Tables = append(st.Tables, TableSize{Name: name, Rows: -1})
 	}
-	if st.Bytes > countedFile {
+	if st.Bytes > countedFile || len(tables) == 0 {
 		return nil
 	}
 	rows, err := s.pool.read.QueryContext(ctx, `
@@ -292,4 +292,34 @@ func (c *Cluster) SequenceEnd(ctx context.Context, name string) (int64, error) {
 		return 0, c.meta.wrap(fmt.Errorf("read sequence %s: %w", name, err))
 	}
 	return next, nil
+}
+
+// JobRow is a row of meta's list of jobs: the long commands of operators, with where they stand.
+type JobRow struct {
+	Name       string
+	Holder     string // who runs it; "" for nobody
+	LeaseUntil int64  // milliseconds; a holder that has not renewed it by then has died
+	Checkpoint string
+	UpdatedMS  int64
+}
+
+// Jobs lists the jobs that have ever run, by name, at most 1,000.
+func (c *Cluster) Jobs(ctx context.Context) ([]JobRow, error) {
+	rows, err := c.meta.read.QueryContext(ctx, `
+		SELECT name, holder, lease_until, checkpoint, updated_ms FROM job ORDER BY name LIMIT 1000`)
+	if err != nil {
+		return nil, c.meta.wrap(fmt.Errorf("read jobs: %w", err))
+	}
+	defer func() { _ = rows.Close() }()
+	var out []JobRow
+	for rows.Next() {
+		var name, holder, checkpoint []byte
+		var j JobRow
+		if err := rows.Scan(&name, &holder, &j.LeaseUntil, &checkpoint, &j.UpdatedMS); err != nil {
+			return nil, err
+		}
+		j.Name, j.Holder, j.Checkpoint = string(name), string(holder), string(checkpoint)
+		out = append(out, j)
+	}
+	return out, c.meta.wrap(rows.Err())
 }

@@ -167,3 +167,47 @@ func Meaning(table, column string, value int64) string {
 	}
 	return meanings[table+"."+column][value]
 }
+
+// EntryStatus is a row of a timeline as operators see it, gone ones too.
+type EntryStatus struct {
+	Time    Millis    `json:"time"`
+	Message MessageID `json:"message"`
+	Kind    Kind      `json:"kind"`
+	State   string    `json:"state"`
+	Rev     int64     `json:"rev"` // of the follow under which it was written; 0 on one's own
+	Limited bool      `json:"limited"`
+	Shown   bool      `json:"shown"` // whether reading the timeline shows it now
+}
+
+// Entries calls each for the entries of a reader's timeline, newest first, at most limit of them or all for 0, until it
+// returns an error, which Entries returns.
+func (t *Timelines) Entries(ctx context.Context, reader UserID, limit int, each func(EntryStatus) error) error {
+	from := seek{boundary: newestEnd}
+	for left := limit; limit == 0 || left > 0; left -= maxPage {
+		n := maxPage
+		if limit > 0 {
+			n = min(left, maxPage)
+		}
+		rows, err := t.b.entries(ctx, reader, from, n)
+		if err != nil {
+			return err
+		}
+		shown := make([]bool, len(rows))
+		if err := t.show(ctx, Viewer{UserID: reader}, rows, func(i int, _ *Message) { shown[i] = true }); err != nil {
+			return err
+		}
+		for i, e := range rows {
+			carried := e.kind != KindComment || t.b.Config.Timeline.Comments
+			err := each(EntryStatus{Time: Millis(e.timeMS), Message: e.id, Kind: e.kind, State: edgeStates[int64(boolState(e.live))],
+				Rev: e.rev, Limited: e.limited, Shown: shown[i] && e.live && carried})
+			if err != nil {
+				return err
+			}
+		}
+		if len(rows) < n {
+			return nil
+		}
+		from = seek{boundary: boundary{at: rows[len(rows)-1].position(), older: true}}
+	}
+	return nil
+}

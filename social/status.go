@@ -3,6 +3,7 @@ package social
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -28,14 +29,15 @@ const sweeping = `%"sweep":true%`
 // outbox, which is short as long as the workers keep up. What could be read is returned with the error for the rest.
 func (b *Backend) OutboxStatus(ctx context.Context) ([]OutboxStatus, error) {
 	var all []OutboxStatus
+	var failed []error
 	for _, shard := range b.Cluster.Shards() {
 		found, err := b.outboxOf(ctx, shard)
 		if err != nil {
-			return all, fmt.Errorf("outbox of %s: %w", shard, err)
+			failed = append(failed, fmt.Errorf("outbox of %s: %w", shard, err))
 		}
 		all = append(all, found...)
 	}
-	return all, nil
+	return all, errors.Join(failed...)
 }
 
 func (b *Backend) outboxOf(ctx context.Context, shard *sharding.Shard) ([]OutboxStatus, error) {
