@@ -18,7 +18,9 @@ const (
 )
 
 // Collectors are what a serving process adds to its /metrics. They start nothing: everything is read when /metrics is.
-func Collectors(b *social.Backend) []prometheus.Collector { return []prometheus.Collector{&collector{b: b}} }
+func Collectors(b *social.Backend) []prometheus.Collector {
+	return []prometheus.Collector{&collector{b: b}}
+}
 
 // collector shows how the pools, the workers, the outbox and the caches of a process stand.
 type collector struct {
@@ -72,8 +74,12 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		}
 		to <- m
 	}
-	gauge := func(d *prometheus.Desc, value float64, labels ...string) { send(d, prometheus.GaugeValue, value, labels) }
-	count := func(d *prometheus.Desc, value float64, labels ...string) { send(d, prometheus.CounterValue, value, labels) }
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		send(d, prometheus.GaugeValue, value, labels)
+	}
+	count := func(d *prometheus.Desc, value float64, labels ...string) {
+		send(d, prometheus.CounterValue, value, labels)
+	}
 	for _, p := range c.b.Cluster.Pools() {
 		gauge(poolConnections, float64(p.Open), p.Shard, "open")
 		gauge(poolConnections, float64(p.InUse), p.Shard, "in_use")
