@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"socialctl/admin"
 	"socialctl/configs"
 )
 
@@ -52,12 +53,13 @@ func lockHeld(format string, args ...any) error {
 func exitCode(err error) int {
 	var exit *exitError
 	var invalid *configs.ConfigError
+	var usage *admin.UsageError
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &exit):
 		return exit.code
-	case errors.As(err, &invalid):
+	case errors.As(err, &invalid), errors.As(err, &usage):
 		return exitUsage
 	case errors.Is(err, context.Canceled):
 		// Only a signal cancels the context that commands get.

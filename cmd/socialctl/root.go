@@ -21,8 +21,9 @@ configuration it runs on MySQL or MariaDB shards, Redis and HBase.
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done and
 problems were found, 4 stopped early with work left, 75 another run holds the
 job.`,
-		Example: `  socialctl init
-  socialctl config show`,
+		Example: `  socialctl serve
+  socialctl user create ada
+  socialctl doctor`,
 		Version: readBuild().Version,
 	},
 		a.initCommand(),
@@ -30,7 +31,9 @@ job.`,
 		a.workerCommand(),
 		a.configCommand(),
 		a.migrateCommand(),
+		a.userCommand(),
 		a.shardCommand(),
+		a.inspectCommand(),
 		a.doctorCommand(),
 		a.importCommand(),
 		a.benchCommand(),
