@@ -52,7 +52,7 @@ func (r *Relations) Import(ctx context.Context, follows []ImportedFollow) (made 
 	var touched []cacheKey
 	for i, f := range follows {
 		if i == 0 || follows[i-1].Follower != f.Follower {
-			touched = append(touched, viewerKey(f.Follower), accountKey(f.Follower))
+			touched = append(touched, viewerKey(f.Follower))
 		}
 	}
 	b.cache.forget(ctx, touched...)
@@ -156,7 +156,7 @@ func (b *Backend) applyEdgeBatch(ctx context.Context, group []*effect) ([]*effec
 	}
 	for i, e := range p.Edges {
 		if i == 0 || p.Edges[i-1][1] != e[1] {
-			touched = append(touched, accountKey(UserID(e[1])), viewerKey(UserID(e[1])))
+			touched = append(touched, viewerKey(UserID(e[1])))
 		}
 	}
 	b.cache.forget(ctx, touched...)

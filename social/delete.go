@@ -61,7 +61,7 @@ func (b *Backend) erase(ctx context.Context, id MessageID) error {
 	if err != nil {
 		return fmt.Errorf("delete %s: %w", id, err)
 	}
-	b.cache.forget(ctx, messageKey(id), accountKey(id.Author), viewerKey(id.Author))
+	b.cache.forget(ctx, messageKey(id), viewerKey(id.Author))
 	b.settle(ctx, effs...)
 	return nil
 }

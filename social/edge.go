@@ -136,7 +136,7 @@ func (b *Backend) applyEdges(ctx context.Context, group []*effect) ([]*effect, e
 	if err != nil {
 		return nil, fmt.Errorf("apply follows of %d: %w", author, err)
 	}
-	b.cache.forget(ctx, accountKey(author), viewerKey(author))
+	b.cache.forget(ctx, viewerKey(author))
 	return replies, nil
 }
 
@@ -326,7 +326,7 @@ func (b *Backend) applyEndFollows(ctx context.Context, group []*effect) ([]*effe
 	if err != nil {
 		return nil, fmt.Errorf("end follows of %d: %w", follower, err)
 	}
-	b.cache.forget(ctx, viewerKey(follower), accountKey(follower))
+	b.cache.forget(ctx, viewerKey(follower))
 	return replies, nil
 }
 
@@ -374,6 +374,6 @@ func (b *Backend) applyBlocked(ctx context.Context, group []*effect) ([]*effect,
 	if err != nil {
 		return nil, fmt.Errorf("note blocks of %d: %w", blocked, err)
 	}
-	b.cache.forget(ctx, viewerKey(blocked), accountKey(blocked))
+	b.cache.forget(ctx, viewerKey(blocked))
 	return replies, nil
 }

@@ -75,7 +75,7 @@ func (m *Messages) Import(ctx context.Context, list []ImportedMessage) ([]Import
 	for _, in := range list {
 		if !seen[in.Author] {
 			seen[in.Author] = true
-			touched = append(touched, accountKey(in.Author), viewerKey(in.Author))
+			touched = append(touched, viewerKey(in.Author))
 		}
 	}
 	b.cache.forget(ctx, touched...)

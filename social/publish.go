@@ -115,7 +115,11 @@ func (m *Messages) Repost(ctx context.Context, v Viewer, of MessageID, content s
 	if err != nil {
 		return nil, false, err
 	}
-	msg, err = m.b.show(ctx, v, row)
+	if created {
+		msg, err = m.b.show(ctx, v, row)
+	} else {
+		msg, err = m.Get(ctx, v, row.id)
+	}
 	return msg, created, err
 }
 
@@ -201,11 +205,9 @@ func (b *Backend) store(ctx context.Context, author UserID, msg *stored, p publi
 	if !created {
 		return false, nil
 	}
-	touched := []cacheKey{accountKey(author)}
 	if p.once {
-		touched = append(touched, viewerKey(author))
+		b.cache.forget(ctx, viewerKey(author))
 	}
-	b.cache.forget(ctx, touched...)
 	b.settle(ctx, effs...)
 	return true, nil
 }
@@ -322,14 +324,21 @@ func putOwnEntry(ctx context.Context, tx *sharding.Tx, bucket sharding.Bucket, m
 	return nil
 }
 
-// show renders the author's own fresh message.
+// show renders the author's own fresh message, from what was stored: it is not kept as a copy, since no tag was taken
+// before.
 func (b *Backend) show(ctx context.Context, v Viewer, msg *stored) (*Message, error) {
-	seen, err := b.render(ctx, v, []MessageID{msg.id}, renderOptions{})
-	if err != nil {
+	s := b.look(v)
+	if msg.kind == KindOriginal {
+		s.state = stranger // nobody has reposted it, and nothing lies behind it
+	}
+	s.messages[msg.id] = msg
+	if err := s.meet(ctx, []UserID{msg.id.Author}); err != nil {
 		return nil, err
 	}
-	if seen[0] == nil { // deleted by another request between storing and showing
-		return nil, notFound("message")
+	if msg.kind != KindOriginal {
+		if err := s.prepare(ctx, msg.parent, msg.origin); err != nil {
+			return nil, err
+		}
 	}
-	return seen[0], nil
+	return s.view(msg, true), nil
 }

@@ -72,7 +72,7 @@ func (r *Relations) decide(ctx context.Context, v Viewer, other UserID,
 	if err != nil {
 		return Relationship{}, err
 	}
-	r.b.cache.forget(ctx, viewerKey(v.UserID), accountKey(v.UserID))
+	r.b.cache.forget(ctx, viewerKey(v.UserID))
 	pending := r.b.settle(ctx, effs...)
 	out, err := r.b.relationship(ctx, v.UserID, other)
 	out.Pending = pending
