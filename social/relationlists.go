@@ -74,17 +74,24 @@ func (b *Backend) relationList(v Viewer, name string, of UserID, kind int) list[
 
 const relationOrder = "rev, other_id"
 
+func relatedQuery(from seek) string {
+	return `
+		SELECT rev, other_id,
+			(SELECT epoch FROM shard_state WHERE id = 1)
+		FROM user_relation
+		WHERE bucket = ? AND user_id = ? AND kind = ? AND state = ? AND ` + from.where(relationOrder) + from.order(relationOrder) + ` LIMIT ?`
+}
+
+func relatedArgs(bucket sharding.Bucket, of UserID, kind int, from seek, n int) []any {
+	return []any{bucket, int64(of), kind, stateLive, from.at.TimeMS, from.at.TimeMS, int64(from.at.Author), n}
+}
+
 // relatedTo reads the live relations of one kind, by the index user_relation_newest.
 func (b *Backend) relatedTo(ctx context.Context, of UserID, kind int, from seek, n int) ([]related, error) {
 	var out []related
 	err := b.Cluster.Read(ctx, int64(of), func(ctx context.Context, r *sharding.Reader) error {
 		out = nil
-		rows, err := r.Query(ctx, `
-			SELECT rev, other_id,
-				(SELECT epoch FROM shard_state WHERE id = 1)
-			FROM user_relation
-			WHERE bucket = ? AND user_id = ? AND kind = ? AND state = ? AND `+from.where(relationOrder)+from.order(relationOrder)+` LIMIT ?`,
-			b.bucket(of), int64(of), kind, stateLive, from.at.TimeMS, from.at.TimeMS, int64(from.at.Author), n)
+		rows, err := r.Query(ctx, relatedQuery(from), relatedArgs(b.bucket(of), of, kind, from, n)...)
 		if err != nil {
 			return err
 		}
