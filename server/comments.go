@@ -34,9 +34,6 @@ type commentsInput struct {
 	Page  int64  `query:"page" minimum:"0" doc:"A fixed page as written, oldest first, the first is 0; not together with cursor or limit."`
 }
 
-// maxCommentPage is beyond every page that there can be, and far from where a page's first number overflows.
-const maxCommentPage = 1 << 50
-
 func (s *Server) listComments(ctx context.Context, c *call, in *commentsInput) (reply, error) {
 	on, err := social.ParseMessageID(in.ID)
 	if err != nil {
@@ -48,11 +45,10 @@ func (s *Server) listComments(ctx context.Context, c *call, in *commentsInput) (
 				return reply{}, refuse(social.CodeInvalid, "/"+other, "A fixed page has neither cursor nor limit.")
 			}
 		}
-		page, err := s.b.Messages.CommentsPage(ctx, c.viewer, on, min(in.Page, maxCommentPage))
+		page, err := s.b.Messages.CommentsPage(ctx, c.viewer, on, in.Page)
 		if err != nil {
 			return reply{}, err
 		}
-		page.Page = in.Page
 		return written(http.StatusOK, func(b []byte) []byte { return appendCommentPage(b, page) }), nil
 	}
 	page, err := s.b.Messages.Comments(ctx, c.viewer, on, social.CommentQuery{PageRequest: in.request(), Oldest: in.Order == "oldest"})

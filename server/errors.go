@@ -165,9 +165,9 @@ func fromHuma(status int, errs []error) error {
 		fields = append(fields, f)
 	}
 	if len(fields) == 1 {
-		message = upperFirst(fields[0].Detail) + "."
+		message = fields[0].Detail
 		if p := fields[0].Pointer; p != "" {
-			message = p + ": " + fields[0].Detail + "."
+			message = p + ": " + fields[0].Detail
 		}
 	}
 	return &refusal{told: &social.Error{Code: code, Message: message}, fields: fields}
@@ -220,9 +220,13 @@ func isDigits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-func upperFirst(s string) string {
+// sentence gives a message the capital and the full stop of one.
+func sentence(s string) string {
 	if s == "" {
 		return s
+	}
+	if !strings.HasSuffix(s, ".") {
+		s += "."
 	}
 	return strings.ToUpper(s[:1]) + s[1:]
 }

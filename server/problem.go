@@ -49,7 +49,7 @@ func (s *Server) problem(ctx context.Context, c *call, err error) reply {
 	o := outcomeOf[r.told.Code]
 	p := Problem{
 		Type: errorDocs + string(r.told.Code), Title: o.title, Status: statusOf(r.told.Code, c.viewer),
-		Detail: r.told.Message, Code: string(r.told.Code), RequestID: c.id, Errors: r.fields,
+		Detail: sentence(r.told.Message), Code: string(r.told.Code), RequestID: c.id, Errors: r.fields,
 	}
 	if p.Errors == nil {
 		p.Errors = []FieldProblem{}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
@@ -51,10 +52,29 @@ func humaConfig(version string) huma.Config {
 				},
 			},
 		},
-		Formats:                      map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		Formats:                      map[string]huma.Format{"application/json": strictJSON, "json": strictJSON},
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
 	}
+}
+
+// strictJSON is encoding/json, but for a field that is given as null: huma takes that for one that is not given, and a
+// client that wants to clear something would be told that it did. It becomes a value of no type, which is refused.
+var strictJSON = huma.Format{
+	Marshal: huma.DefaultJSONFormat.Marshal,
+	Unmarshal: func(data []byte, v any) error {
+		err := json.Unmarshal(data, v)
+		if parsed, ok := v.(*any); ok {
+			if fields, ok := (*parsed).(map[string]any); ok {
+				for name, value := range fields {
+					if value == nil {
+						fields[name] = struct{}{}
+					}
+				}
+			}
+		}
+		return err
+	},
 }
 
 // schemaName names generic types in the order of English: AccountPage, SessionList.
