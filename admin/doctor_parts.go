@@ -231,7 +231,8 @@ func examineArchive(ctx context.Context, cfg configs.Config, e *examination) {
 	err = h.Probe(ctx, archive.ProbeOptions{})
 	switch {
 	case errors.Is(err, archive.ErrNoTable):
-		e.problem("table", err.Error(), "create it in the HBase shell: create 'TABLE', {NAME => 'e', VERSIONS => 1}")
+		table := cfg.Archive.URL[strings.LastIndexByte(cfg.Archive.URL, '/')+1:]
+		e.problem("table", err.Error(), fmt.Sprintf("create it in the HBase shell: create '%s', {NAME => 'e', VERSIONS => 1}", table))
 	case err != nil:
 		e.away(err, archivePatience, "start HBase, or correct archive.url; recent pages work as always")
 	default:

@@ -32,7 +32,11 @@ func (x *explaining) describeAuthor(shard sharding.ShardID, bucket sharding.Buck
 	if x.own {
 		return
 	}
-	x.fact(shard, bucket, says(!x.span.vetoed), "blocks", "between author and reader, as the author's shard knows it: %v", x.span.vetoed)
+	blocks := "none between author and reader"
+	if x.span.vetoed {
+		blocks = "one lies between author and reader"
+	}
+	x.fact(shard, bucket, says(!x.span.vetoed), "blocks", "%s", blocks)
 	x.fact(shard, bucket, "", "fan row", "%s", describe(x.span.fan))
 	if m.visibility == VisibilityMutuals {
 		x.fact(shard, bucket, "", "author's follow", "%s", describe(x.span.follow))

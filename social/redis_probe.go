@@ -89,6 +89,9 @@ func findEmbedded(cfg configs.Config) (redisAddress, error) {
 
 func factsOf(ctx context.Context, addr string, client redis.UniversalClient, embedded bool) (RedisFacts, error) {
 	f := RedisFacts{Addr: addr}
+	if err := client.Ping(ctx).Err(); err != nil { // and the connection is made before the clock is read
+		return f, err
+	}
 	asked := time.Now()
 	now, err := client.Time(ctx).Result()
 	if err != nil {

@@ -24,8 +24,12 @@ the archive. The exit code is 3 when there is a problem; a warning is none.`,
 			if err != nil {
 				return err
 			}
-			slog.SetDefault(a.logger())
-			findings, err := admin.Doctor(cmd.Context(), loaded.Config, a.logger())
+			log := a.logger()
+			if !log.Enabled(cmd.Context(), slog.LevelDebug) {
+				log = slog.New(slog.DiscardHandler) // what goes wrong is a finding, and said once
+			}
+			slog.SetDefault(log)
+			findings, err := admin.Doctor(cmd.Context(), loaded.Config, log)
 			if err != nil {
 				return err
 			}
@@ -46,8 +50,11 @@ func (a *app) printFindings(findings []admin.Finding) error {
 	if err := a.printer().Table([]string{"status", "part", "check", "found", "advice"}, rows); err != nil {
 		return err
 	}
-	if problems > 0 {
-		return problemsFound("%d problems were found", problems)
+	switch problems {
+	case 0:
+		return nil
+	case 1:
+		return problemsFound("1 problem was found")
 	}
-	return nil
+	return problemsFound("%d problems were found", problems)
 }

@@ -52,7 +52,7 @@ name stays taken.`,
 
 // accountChange is what a command did to an account, or would do.
 type accountChange struct {
-	ID     social.UserID `json:"id"`
+	ID     social.UserID `json:"id,omitempty"` // none before it is made
 	Name   string        `json:"name"`
 	State  string        `json:"state"`
 	Did    string        `json:"did"`
