@@ -18,7 +18,7 @@ type deliveryPayload struct {
 
 // deliveryProgress is how far a fan-out or a removal has come through the author's fans, in the order of their ids.
 type deliveryProgress struct {
-	After  UserID            `json:"after"`            // fans up to this one are done
+	After  UserID            `json:"after,omitempty"`  // fans up to this one are done
 	Until  UserID            `json:"until,omitempty"`  // a remainder ends here; 0 for the end
 	Only   []sharding.Bucket `json:"only,omitempty"`   // a remainder: fans of these buckets alone
 	Sweep  bool              `json:"sweep,omitempty"`  // a removal's second phase
