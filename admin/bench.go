@@ -177,10 +177,8 @@ func (l Bench) prepare(ctx context.Context, b *social.Backend) ([]benchPerson, e
 			return nil, err
 		}
 	}
-	for n := 1; n > 0; {
-		if n, err = b.Pass(ctx); err != nil {
-			return nil, err
-		}
+	if err := settled(ctx, b); err != nil {
+		return nil, err
 	}
 	people := make([]benchPerson, len(ids))
 	for i, id := range ids {
@@ -191,6 +189,27 @@ func (l Bench) prepare(ctx context.Context, b *social.Backend) ([]benchPerson, e
 		people[i] = benchPerson{id, granted.Token}
 	}
 	return people, nil
+}
+
+// settled works until nothing is owed any more, by this process or another, but for the sweeps of later days.
+func settled(ctx context.Context, b *social.Backend) error {
+	for ctx.Err() == nil {
+		if _, err := b.Pass(ctx); err != nil {
+			return err
+		}
+		owed, err := b.OutboxStatus(ctx)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(owed, func(o social.OutboxStatus) bool { return o.Kind != "sweep" && o.Count > 0 }) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return ErrStopped
 }
 
 // benchWords is a message of a usual length: about 120 bytes.
