@@ -19,6 +19,7 @@ func (a *app) importCommand() *cobra.Command {
 		Long: `Bring in people, follows and messages from files, into a running or resting
 system. An import can be stopped or killed and run again: what is there is left
 alone, and nothing comes twice.`,
+		Example: "  socialctl import graph friends.edges --undirected --create-users",
 	}, a.importGraphCommand(), a.importLDBCCommand(), a.importMessagesCommand())
 }
 

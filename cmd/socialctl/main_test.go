@@ -1,12 +1,15 @@
 package main
 
 import (
-	"errors"
-	"os/exec"
-	"strconv"
+	"fmt"
+	"os"
+	"regexp"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"socialctl/sharding/shardingtest"
 )
 
 // The scripts call the program as a process of its own, by the name it has.
@@ -26,30 +29,32 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// scriptCommands are what the scripts can say beyond testscript's own words.
-var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"exitcode": exitcode,
-}
+var scripts atomic.Int64
 
-// exitcode N COMMAND... runs a command and fails unless it exits with N; its
-// output is there for stdout and stderr, as after exec.
-func exitcode(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exitcode N COMMAND...")
+// TestScriptsOnRealServers runs every file of testdata/servers. Each finds the
+// addresses of the servers in $MYSQL_A, $MYSQL_B, $REDIS and $HBASE, and in
+// $PREFIX the beginning of the schemas' names that it may use.
+func TestScriptsOnRealServers(t *testing.T) {
+	if testing.Short() {
+		return
 	}
-	want, err := strconv.Atoi(args[0])
-	if err != nil {
-		ts.Fatalf("exitcode: %v", err)
-	}
-	got := 0
-	var exit *exec.ExitError
-	switch err := ts.Exec(args[1], args[2:]...); {
-	case errors.As(err, &exit):
-		got = exit.ExitCode()
-	case err != nil:
-		ts.Fatalf("%s: %v", args[1], err)
-	}
-	if got != want {
-		ts.Fatalf("%s exited with %d, want %d", args[1], got, want)
-	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/servers",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds:                scriptCommands,
+		Setup: func(env *testscript.Env) error {
+			prefix := fmt.Sprintf("cli%d_%d", os.Getpid(), scripts.Add(1))
+			for variable, service := range map[string]string{"MYSQL_A": "SOCIALCTL_TEST_MYSQL_A", "MYSQL_B": "SOCIALCTL_TEST_MYSQL_B",
+				"REDIS": "SOCIALCTL_TEST_REDIS", "HBASE": "SOCIALCTL_TEST_HBASE"} {
+				address := shardingtest.Service(t, service)
+				env.Setenv(variable, address)
+				if regexp.MustCompile(`^MYSQL`).MatchString(variable) {
+					env.Defer(func() { shardingtest.Drop(t, address, prefix) })
+				}
+			}
+			env.Setenv("PREFIX", prefix)
+			return nil
+		},
+	})
 }

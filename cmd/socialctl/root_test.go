@@ -53,11 +53,8 @@ func TestExamplesAreAccepted(t *testing.T) {
 			}
 			calls++
 			call := line[start[1]:]
-			if end := strings.IndexAny(call, "|>)&;#"); end >= 0 {
-				call = call[:end]
-			}
 			root := newRoot(quietApp())
-			target, rest, err := root.Find(strings.Fields(call))
+			target, rest, err := root.Find(shellWords(call))
 			if err == nil {
 				err = target.ParseFlags(rest)
 			}
@@ -72,6 +69,34 @@ func TestExamplesAreAccepted(t *testing.T) {
 			t.Errorf("%s: no example calls socialctl", cmd.CommandPath())
 		}
 	}
+}
+
+// shellWords takes a call apart as a shell does, up to where another one begins.
+func shellWords(call string) []string {
+	var words []string
+	var word strings.Builder
+	quoted, begun := false, false
+	for _, r := range call + " " {
+		switch {
+		case r == '"':
+			quoted, begun = !quoted, true
+		case quoted:
+			word.WriteRune(r)
+		case strings.ContainsRune(" \n|<>)&;#", r):
+			if begun {
+				words = append(words, word.String())
+			}
+			if r != ' ' && r != '\n' {
+				return words
+			}
+			word.Reset()
+			begun = false
+		default:
+			word.WriteRune(r)
+			begun = true
+		}
+	}
+	return words
 }
 
 func TestEverySettingFlagIsDeclared(t *testing.T) {
