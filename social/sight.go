@@ -35,21 +35,41 @@ type step struct {
 }
 
 // begin takes the tags of the messages that are not in sight yet, of their authors, and of the reader's state, which it
-// loads.
+// loads. What a message answers or passes on never changes: any copy of it says what else will be needed, so that a page
+// that was read before takes one exchange.
 func (s *sight) begin(ctx context.Context, ids []MessageID) (*step, error) {
-	st := &step{messages: make([]MessageID, 0, len(ids)), keys: make([]cacheKey, 0, 2*len(ids)+1)}
+	st := &step{messages: make([]MessageID, 0, 2*len(ids)), keys: make([]cacheKey, 0, 3*len(ids)+1)}
 	for _, id := range ids {
-		if _, known := s.messages[id]; known || id.IsZero() {
-			continue
+		st.want(s, id)
+	}
+	for _, key := range st.keys {
+		if m, ok := s.b.messages.peek(key); ok && !m.parent.IsZero() {
+			st.want(s, m.parent)
+			st.want(s, m.origin)
 		}
-		s.messages[id] = nil
-		st.messages = append(st.messages, id)
-		st.keys = append(st.keys, messageKey(id))
 	}
 	for _, id := range st.messages {
 		st.meet(s, id.Author)
 	}
 	return st, s.tag(ctx, st)
+}
+
+// peek returns the local copy under whatever tag: good for what never changes about a thing.
+func (l *versioned[V]) peek(key cacheKey) (V, bool) {
+	p := l.part(key)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found, ok := p.copies.Peek(key.name)
+	return found.value, ok
+}
+
+func (st *step) want(s *sight, id MessageID) {
+	if _, known := s.messages[id]; known || id.IsZero() {
+		return
+	}
+	s.messages[id] = nil
+	st.messages = append(st.messages, id)
+	st.keys = append(st.keys, messageKey(id))
 }
 
 func (st *step) meet(s *sight, id UserID) {

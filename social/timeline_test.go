@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"socialctl/configs"
+	"socialctl/sharding/shardingtest"
 )
 
 func (s *stage) wantHome(t *testing.T, who UserID, what string, want ...MessageID) {
@@ -246,6 +247,30 @@ func TestAWarmPageLoadsNothing(t *testing.T) {
 	})
 }
 
+// What is passed on or answered is known beforehand from any copy, so that a warm page takes one exchange with Redis.
+func TestAWarmPageTakesOneExchange(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage) {
+		p := s.people(3)
+		me, friend, other := p[0], p[1], p[2]
+		s.follow(me, friend)
+		original := s.post(other, "words")
+		passed := s.repost(friend, original, "")
+		s.deliver()
+		s.wantHome(t, me, "warm", passed)
+		s.b.cache.forget(t.Context(), messageKey(passed)) // an old copy knows it as well
+		page := s.b.look(as(me))
+		st, err := page.begin(t.Context(), []MessageID{passed})
+		s.ok(err)
+		if !slices.Equal(st.messages, []MessageID{passed, original}) || !slices.Equal(st.authors, []UserID{friend, other}) {
+			t.Errorf("the first step is about %v by %v", st.messages, st.authors)
+		}
+		s.ok(page.finish(t.Context(), st))
+		if st, err = page.begin(t.Context(), []MessageID{original}); err != nil || len(st.keys) != 0 {
+			t.Errorf("there is a second step: %v, %v", st.keys, err)
+		}
+	})
+}
+
 // Whatever one server acknowledges decides every read begun afterwards on another, which has copies of how it was.
 func TestAnotherServersCopiesAreCurrent(t *testing.T) {
 	onStage(t, func(t *testing.T, s *stage) {
@@ -311,9 +336,13 @@ func TestReadsNeedNoCache(t *testing.T) {
 		id := s.post(a, "words")
 		s.deliver()
 		s.home(me)
+		_, before := s.b.messages.stats()
 		s.b.redis.away.Store(true)
 		s.wantHome(t, me, "without Redis", id)
 		s.b.redis.away.Store(false)
+		if _, after := s.b.messages.stats(); after == before {
+			t.Error("a copy was used although nobody could say whether it is current")
+		}
 	})
 }
 
@@ -332,4 +361,35 @@ func TestHomePassesOverGoneEntries(t *testing.T) {
 			t.Fatalf("%v, next %q", idsOf(got.Items), got.NextCursor)
 		}
 	})
+}
+
+// BenchmarkHome reads the top page of a timeline in use: 20 of 400 entries of 20 authors, some of them reposts.
+func BenchmarkHome(b *testing.B) {
+	for _, p := range shardingtest.Profiles() {
+		b.Run(p.Name, func(b *testing.B) {
+			s := newStage(b, p)
+			people := s.people(21)
+			me := people[0]
+			s.follow(me, people[1:]...)
+			for i := range 400 {
+				by := people[1+i%20]
+				id := s.post(by, "some words, as many as people write when they have something to say to others")
+				if i%10 == 0 {
+					s.repost(people[1+(i+1)%20], id, "")
+				}
+			}
+			s.deliver()
+			b.ReportAllocs()
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					page, err := s.b.Timelines.Home(context.Background(), as(me), ListQuery{})
+					if err != nil || len(page.Items) != 20 {
+						b.Errorf("%d items, %v", len(page.Items), err)
+						return
+					}
+				}
+			})
+		})
+	}
 }
