@@ -311,32 +311,25 @@ func (b *Backend) writePart(ctx context.Context, shard *sharding.Shard, part []f
 }
 
 // deliverTo is the one statement: rows are selected from the readers' own follow rows, locked in share mode, so that an
-// unfollow either commits first (then nothing is selected) or sees the entry and removes it. A follow newer than any that
-// the page of fans held is refused: its own backfill brings what it is due. For limited messages the reader's rev must be
-// the fan row's.
+// unfollow either commits first (then nothing is selected) or sees the entry and removes it. The reader's rev must be the
+// fan row's: a follow that the page of fans did not hold brings what it is due with its own backfill, and is due nothing
+// older than that (REVIEW F8, F17).
 func deliverTo(ctx context.Context, tx *sharding.Tx, b *Backend, msg *stored, fans []fan) (int64, error) {
-	limited, width := 0, 4
-	columns := "r.bucket, r.user_id, r.kind, r.other_id"
+	limited := 0
 	if msg.visibility.Limited() {
-		limited, width = 1, 5
-		columns += ", r.rev"
+		limited = 1
 	}
-	var newest int64
-	args := make([]any, 0, 9+width*len(fans))
+	args := make([]any, 0, 7+5*len(fans))
 	args = append(args, msg.timeMS, int64(msg.id.Author), msg.id.N, stateLive, int(msg.kind), limited)
 	for _, f := range fans {
-		args = append(args, b.bucket(f.id), int64(f.id), relFollow, int64(msg.id.Author))
-		if width == 5 {
-			args = append(args, f.row.rev)
-		}
-		newest = max(newest, f.row.rev)
+		args = append(args, b.bucket(f.id), int64(f.id), relFollow, int64(msg.id.Author), f.row.rev)
 	}
-	args = append(args, stateLive, newest)
+	args = append(args, stateLive)
 	return tx.Exec(ctx, entriesOf(b, msg, fans), `
 		INSERT INTO msg_index (bucket, user_id, time_ms, author_id, msg_id, rev, state, kind, limited)
 		SELECT r.bucket, r.user_id, ?, ?, ?, r.rev, ?, ?, ?
 		FROM user_relation r {primary}
-		WHERE `+tx.Dialect().In(columns, len(fans))+` AND r.state = ? AND r.rev <= ?
+		WHERE `+tx.Dialect().In("r.bucket, r.user_id, r.kind, r.other_id, r.rev", len(fans))+` AND r.state = ?
 		{share}
 		{upsert bucket, user_id, time_ms, author_id, msg_id} rev = {greatest}(msg_index.rev, {new rev})`, args...)
 }
