@@ -13,19 +13,19 @@ type span struct {
 // inspect all ask it (DESIGN 5). It speaks of others' messages only: an author is always due their own.
 //
 // A public message is due while the reader's fan row is live and the message is not older than the backfill fixed with
-// it; under keep also the public messages of the span that has ended. A limited one is due when every relation that its
-// audience rests on has held without a break since before the message: the comparison of clocks is strict.
+// it; under keep also the public messages of the span that has ended, which a block hides and does not take away. A
+// limited one is due when every relation that its audience rests on has held without a break since before the message:
+// the comparison of clocks is strict.
 func (s span) due(m *stored) bool {
-	if s.vetoed || !m.live || m.kind == KindComment && m.rootVisibility.Limited() {
+	switch {
+	case !m.live, m.kind == KindComment && m.rootVisibility.Limited():
 		return false
+	case m.visibility.Limited():
+		return s.mayRead(m)
+	case s.fan.live():
+		return !s.vetoed && m.id.N >= s.fan.fromMsg
 	}
-	if !m.visibility.Limited() {
-		if s.fan.live() {
-			return m.id.N >= s.fan.fromMsg
-		}
-		return s.keepGone && s.fan.rev > 0 && m.id.N >= s.fan.fromMsg && m.id.N <= s.fan.untilMsg
-	}
-	return s.mayRead(m)
+	return s.keepGone && s.fan.rev > 0 && m.id.N >= s.fan.fromMsg && m.id.N <= s.fan.untilMsg
 }
 
 // mayRead says whether the reader is in the audience of the author's message, wherever they meet it. For a public

@@ -161,6 +161,11 @@ func (b *Backend) applyEdge(ctx context.Context, tx *sharding.Tx, author *accoun
 	author.clock++
 	var list [][3]int64
 	refused := false
+	if edge.State == stateGone && b.keepsGone() && old.live() {
+		if list, err = b.newestPublic(ctx, tx, author.id, max(underWay, b.Config.Timeline.Backfill)); err != nil {
+			return nil, err
+		}
+	}
 	if edge.State == stateLive {
 		if list, err = b.backfillList(ctx, tx, author.id); err != nil {
 			return nil, err
@@ -173,23 +178,37 @@ func (b *Backend) applyEdge(ctx context.Context, tx *sharding.Tx, author *accoun
 	return replies, b.putRelation(ctx, tx, author.id, relFan, edge.Follower, row)
 }
 
+// underWay bounds how many of an author's public messages may be on their way to a reader whose follow ends: a second or
+// two of the outbox. Only where more are does the end of a follow, under keep, leave holes in what is kept.
+const underWay = 200
+
+// keepsGone reports whether what was delivered under a follow stays when the follow ends, as far as it is public.
+func (b *Backend) keepsGone() bool { return b.Config.Timeline.OnUnfollow == "keep" }
+
 // turnFan is what becomes of a fan row under a newer rev, at the author's clock, and what that owes. list is the backfill
-// as it is now.
+// as it is now: what a follow begins with, and, under keep, what may have been under way to a reader when theirs ended.
 func (b *Backend) turnFan(author *accountRow, old relation, edge edgePayload, list [][3]int64, refused bool) (relation, []*effect) {
 	row := relation{state: edge.State, rev: edge.Rev, sinceClock: author.clock, fromMsg: old.fromMsg}
 	var replies []*effect
-	keep := b.Config.Timeline.OnUnfollow == "keep"
-	if edge.State == stateLive {
+	keep := b.keepsGone()
+	switch {
+	case edge.State == stateLive:
 		row.fromMsg = author.msgCount + 1
-		if len(list) > 0 {
+		if len(list) > 0 && !refused {
 			row.fromMsg = list[len(list)-1][0]
-			replies = append(replies, b.newEffect(author.id, effBackfill, edge.Follower, backfillPayload{Author: author.id, Rev: edge.Rev, Entries: list}))
 		}
 		if refused {
+			list = nil
 			replies = append(replies, b.newEffect(author.id, effEndFollow, edge.Follower, endFollowPayload{Of: author.id, Rev: edge.Rev}))
 		}
-	} else if keep {
+	case keep && old.live():
 		row.untilMsg = author.msgCount
+		list = slices.DeleteFunc(slices.Clone(list), func(e [3]int64) bool { return e[0] < old.fromMsg })
+	case keep: // a span of which nothing was heard: what the one before it left is still what there is
+		row.untilMsg, list = old.untilMsg, nil
+	}
+	if len(list) > 0 {
+		replies = append(replies, b.newEffect(author.id, effBackfill, edge.Follower, backfillPayload{Author: author.id, Rev: edge.Rev, Entries: list}))
 	}
 	// What was delivered under the span before goes, but for what is kept: at an unfollow, and where a newer span begins.
 	if old.live() || old.rev > 0 && edge.State == stateLive && keep {
@@ -220,6 +239,10 @@ func (b *Backend) backfillList(ctx context.Context, tx *sharding.Tx, author User
 	if b.Config.Timeline.Backfill <= 0 {
 		return nil, nil
 	}
+	return b.newestPublic(ctx, tx, author, b.Config.Timeline.Backfill)
+}
+
+func (b *Backend) newestPublic(ctx context.Context, tx *sharding.Tx, author UserID, most int) ([][3]int64, error) {
 	comments := KindOriginal
 	if b.Config.Timeline.Comments {
 		comments = KindComment
@@ -228,7 +251,7 @@ func (b *Backend) backfillList(ctx context.Context, tx *sharding.Tx, author User
 		SELECT msg_id, time_ms, kind FROM msg_info
 		WHERE bucket = ? AND user_id = ? AND state = ? AND visibility = ? AND kind IN (?, ?, ?)
 		ORDER BY msg_id DESC LIMIT ?`, b.bucket(author), int64(author), stateLive, int(VisibilityPublic),
-		int(KindOriginal), int(KindRepost), int(comments), b.Config.Timeline.Backfill)
+		int(KindOriginal), int(KindRepost), int(comments), most)
 	if err != nil {
 		return nil, fmt.Errorf("read the backfill: %w", err)
 	}
@@ -244,8 +267,8 @@ func (b *Backend) backfillList(ctx context.Context, tx *sharding.Tx, author User
 	return list, rows.Err()
 }
 
-// applyBackfills writes fixed lists into one reader's timeline, each while the follow that it belongs to is the one in
-// force: a newer follow has a list of its own.
+// applyBackfills writes fixed lists into one reader's timeline, each while the follow, or under keep its end, that it
+// belongs to is the last that was decided: a newer one has a list of its own.
 func (b *Backend) applyBackfills(ctx context.Context, group []*effect) error {
 	reader := group[0].target
 	for _, e := range group {
@@ -258,13 +281,12 @@ func (b *Backend) applyBackfills(ctx context.Context, group []*effect) error {
 			part := p.Entries[:n]
 			p.Entries = p.Entries[n:]
 			err := b.Cluster.Write(ctx, int64(reader), func(ctx context.Context, tx *sharding.Tx) error {
-				var state int
 				var rev int64
 				err := tx.QueryRow(ctx, `
-					SELECT state, rev FROM user_relation
+					SELECT rev FROM user_relation
 					WHERE bucket = ? AND user_id = ? AND kind = ? AND other_id = ? {share}`,
-					b.bucket(reader), int64(reader), relFollow, int64(p.Author)).Scan(&state, &rev)
-				if errors.Is(err, sql.ErrNoRows) || err == nil && (state != stateLive || rev != p.Rev) {
+					b.bucket(reader), int64(reader), relFollow, int64(p.Author)).Scan(&rev)
+				if errors.Is(err, sql.ErrNoRows) || err == nil && rev != p.Rev {
 					return nil
 				}
 				if err != nil {

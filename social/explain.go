@@ -174,7 +174,7 @@ func entryOf(ctx context.Context, r *sharding.Reader, bucket sharding.Bucket, re
 // why is due, with the clause that decides. A test holds the two together.
 func (s span) why(m *stored) (due bool, clause string) {
 	switch {
-	case s.vetoed:
+	case s.vetoed && (s.fan.live() || m.visibility.Limited() || !s.keepGone):
 		return false, "a block lies between reader and author"
 	case !m.live:
 		return false, "the message is deleted"
