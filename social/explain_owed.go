@@ -3,6 +3,7 @@ package social
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -23,7 +24,7 @@ func (w owedWork) matters(due, live bool) bool {
 	switch w.kind {
 	case effFanout, effBackfill:
 		return due && !live
-	case effRemoval, effPurge:
+	case effRemoval, effPurge, effEndMutual:
 		return live
 	}
 	return true
@@ -106,6 +107,15 @@ func (x *explaining) concerns(e *effect) (string, error) {
 		err := e.decode(&p)
 		if e.owner == author && p.Reader == reader && x.id.N >= p.From && x.id.N <= p.Until {
 			return fmt.Sprintf("the author's messages %d to %d go out of this timeline", p.From, p.Until), err
+		}
+		return "", err
+	case effEndMutual:
+		var p mutualPayload
+		var at mutualProgress
+		err := errors.Join(e.decode(&p), e.state(&at))
+		if e.owner == author && p.Reader == reader && !at.Sweep && x.msg.visibility == VisibilityMutuals && x.id.N > at.After &&
+			x.id.N >= p.From && x.id.N <= p.Until {
+			return fmt.Sprintf("what is for mutuals of the author's messages %d to %d goes out of this timeline", p.From, p.Until), err
 		}
 		return "", err
 	case effBackfill:

@@ -116,6 +116,8 @@ func (b *Backend) jobPage(ctx context.Context, e *effect) (more bool, err error)
 		return b.purgePage(ctx, e)
 	case effDeleteAccount:
 		return b.deleteAccountPage(ctx, e)
+	case effEndMutual:
+		return b.endMutualPage(ctx, e)
 	}
 	return false, fmt.Errorf("job of unknown kind %d: written by a newer program?", e.kind)
 }

@@ -30,11 +30,12 @@ const (
 	effRemoval       effectKind = 21 // a message out of all timelines
 	effPurge         effectKind = 22 // an author out of one reader's timeline
 	effDeleteAccount effectKind = 23 // an account's follows, fans and messages
+	effEndMutual     effectKind = 24 // what was for mutuals out of the timeline of a fan who is followed no more
 )
 
 var effectNames = map[effectKind]string{effClaimName: "claim-name", effEdge: "edge", effBackfill: "backfill",
 	effEndFollow: "end-follow", effEdges: "edges", effBlocked: "blocked", effReference: "reference", effFanout: "fan-out",
-	effRemoval: "removal", effPurge: "purge", effDeleteAccount: "delete-account"}
+	effRemoval: "removal", effPurge: "purge", effDeleteAccount: "delete-account", effEndMutual: "end-mutual"}
 
 func (k effectKind) String() string { return effectNames[k] }
 

@@ -144,7 +144,12 @@ func (b *Backend) turnFollow(ctx context.Context, tx *sharding.Tx, me *accountRo
 	if err := b.putRelation(ctx, tx, me.id, relFollow, other, row); err != nil {
 		return nil, err
 	}
-	return []*effect{b.newEffect(me.id, effEdge, other, edgePayload{Follower: me.id, Rev: row.rev, State: state})}, nil
+	effs := []*effect{b.newEffect(me.id, effEdge, other, edgePayload{Follower: me.id, Rev: row.rev, State: state})}
+	if state == stateLive {
+		return effs, nil
+	}
+	more, err := b.endMutual(ctx, tx, me, other)
+	return append(effs, more...), err
 }
 
 // Block keeps another account and the viewer out of each other's sight, and ends follows both ways.
