@@ -52,7 +52,8 @@ type Backend struct {
 	userIDs  *sharding.Sequence
 	hashing  chan struct{} // at most this many password hashes at once: each takes 19 MiB
 	ack      *acker
-	hints    chan jobHint
+	hints    chan *effect
+	working  atomic.Bool // Run is working off the hints
 	eventSeq atomic.Int64
 	metrics  workMetrics
 	close    context.CancelFunc
@@ -108,7 +109,7 @@ func Open(ctx context.Context, cfg configs.Config, o OpenOptions) (*Backend, err
 	b := &Backend{Cluster: cluster, Config: cfg, log: o.Log, clock: o.Now,
 		messages: newVersioned[*stored](cachedMessages), authors: newVersioned[*profile](cachedAuthors),
 		viewers: newVersioned[*viewerState](cachedViewers), logins: newVersioned[[]sessionRow](cachedLogins),
-		userIDs: cluster.Sequence("user_id", 100), hashing: make(chan struct{}, 2), hints: make(chan jobHint, 4096)}
+		userIDs: cluster.Sequence("user_id", 100), hashing: make(chan struct{}, 2), hints: make(chan *effect, 4096)}
 	b.Accounts, b.Sessions, b.Relations = &Accounts{b}, &Sessions{b}, &Relations{b}
 	b.Messages, b.Timelines, b.Keys = &Messages{b}, &Timelines{b}, &Keys{b}
 	if b.redis, err = openRedis(ctx, cfg, o.Role, o.Log); err != nil {

@@ -223,7 +223,7 @@ func (b *Backend) spansOf(ctx context.Context, q reader, author UserID, page []f
 // deliver writes the messages into the timelines of the fans that are due them. It returns the buckets that could not be
 // written now.
 func (b *Backend) deliver(ctx context.Context, d *delivery) (refused []sharding.Bucket, n int64, err error) {
-	return b.perShard(ctx, d.fans, max(1, fanPage/len(d.msgs)), func(ctx context.Context, tx *sharding.Tx, part []fan) (int64, error) {
+	return b.perShard(ctx, d.fans, max(1, fanPage/len(d.msgs)), func(ctx context.Context, shard *sharding.Shard, part []fan) (int64, error) {
 		var total int64
 		for _, msg := range d.msgs {
 			due := part
@@ -238,7 +238,7 @@ func (b *Backend) deliver(ctx context.Context, d *delivery) (refused []sharding.
 			if len(due) == 0 {
 				continue
 			}
-			n, err := deliverTo(ctx, tx, b, msg, due)
+			n, err := b.deliverTo(ctx, shard, msg, due)
 			if err != nil {
 				return 0, err
 			}
@@ -248,9 +248,12 @@ func (b *Backend) deliver(ctx context.Context, d *delivery) (refused []sharding.
 	})
 }
 
-// perShard runs fn for the fans of each shard, at most chunk at a time. A moved bucket is followed; a fenced one, and a
+// shardWrite writes for some fans of one shard, in one transaction or several that can each be done twice.
+type shardWrite func(ctx context.Context, shard *sharding.Shard, part []fan) (int64, error)
+
+// perShard runs write for the fans of each shard, at most chunk at a time. A moved bucket is followed; a fenced one, and a
 // shard that is away, are returned as refused.
-func (b *Backend) perShard(ctx context.Context, fans []fan, chunk int, fn func(ctx context.Context, tx *sharding.Tx, part []fan) (int64, error)) (refused []sharding.Bucket, n int64, err error) {
+func (b *Backend) perShard(ctx context.Context, fans []fan, chunk int, write shardWrite) (refused []sharding.Bucket, n int64, err error) {
 	todo := fans
 	for round := 0; len(todo) > 0 && round < 5; round++ {
 		byShard := map[*sharding.Shard][]fan{}
@@ -261,60 +264,57 @@ func (b *Backend) perShard(ctx context.Context, fans []fan, chunk int, fn func(c
 		todo = nil
 		for shard, mine := range byShard {
 			for part := range slices.Chunk(mine, chunk) {
-				again, written, err := b.writePart(ctx, shard, part, fn, &refused)
+				written, err := write(ctx, shard, part)
+				n += written
+				again, no, err := b.refusal(ctx, part, err)
 				if err != nil {
 					return nil, n, err
 				}
-				todo = append(todo, again...)
-				n += written
+				todo, refused = append(todo, again...), append(refused, no...)
 			}
 		}
 	}
-	for _, f := range todo {
-		refused = append(refused, b.bucket(f.id))
-	}
-	return refused, n, nil
+	return append(refused, b.bucketsOf(todo)...), n, nil
 }
 
-func (b *Backend) writePart(ctx context.Context, shard *sharding.Shard, part []fan,
-	fn func(ctx context.Context, tx *sharding.Tx, part []fan) (int64, error), refused *[]sharding.Bucket) (again []fan, n int64, err error) {
-	buckets := make([]sharding.Bucket, len(part))
-	for i, f := range part {
-		buckets[i] = b.bucket(f.id)
-	}
-	err = b.Cluster.WriteShard(ctx, shard, buckets, func(ctx context.Context, tx *sharding.Tx) error {
-		var err error
-		n, err = fn(ctx, tx, part)
-		return err
-	})
+// refusal sorts the fans of a part that could not be written: those to try again where their bucket is now, and the buckets
+// that have to wait. Any other error is returned.
+func (b *Backend) refusal(ctx context.Context, part []fan, err error) (again []fan, refused []sharding.Bucket, other error) {
 	var notOpen *sharding.NotOpenError
 	var away *sharding.UnavailableError
 	var unknown *sharding.UnknownOutcomeError
 	switch {
 	case err == nil:
-		return nil, n, nil
 	case errors.As(err, &notOpen):
 		b.Cluster.Follow(notOpen)
 		for _, f := range part {
 			if slices.Contains(notOpen.Fenced, b.bucket(f.id)) {
-				*refused = append(*refused, b.bucket(f.id))
+				refused = append(refused, b.bucket(f.id))
 			} else {
 				again = append(again, f)
 			}
 		}
-		return again, 0, nil
 	case (errors.As(err, &away) || errors.As(err, &unknown)) && ctx.Err() == nil:
-		*refused = append(*refused, buckets...)
-		return nil, 0, nil
+		refused = b.bucketsOf(part)
+	default:
+		return nil, nil, err
 	}
-	return nil, 0, err
+	return again, refused, nil
+}
+
+func (b *Backend) bucketsOf(fans []fan) []sharding.Bucket {
+	out := make([]sharding.Bucket, len(fans))
+	for i, f := range fans {
+		out[i] = b.bucket(f.id)
+	}
+	return out
 }
 
 // deliverTo is the one statement: rows are selected from the readers' own follow rows, locked in share mode, so that an
 // unfollow either commits first (then nothing is selected) or sees the entry and removes it. The reader's rev must be the
 // fan row's: a follow that the page of fans did not hold brings what it is due with its own backfill, and is due nothing
 // older than that (REVIEW F8, F17).
-func deliverTo(ctx context.Context, tx *sharding.Tx, b *Backend, msg *stored, fans []fan) (int64, error) {
+func (b *Backend) deliverTo(ctx context.Context, shard *sharding.Shard, msg *stored, fans []fan) (int64, error) {
 	limited := 0
 	if msg.visibility.Limited() {
 		limited = 1
@@ -325,11 +325,11 @@ func deliverTo(ctx context.Context, tx *sharding.Tx, b *Backend, msg *stored, fa
 		args = append(args, b.bucket(f.id), int64(f.id), relFollow, int64(msg.id.Author), f.row.rev)
 	}
 	args = append(args, stateLive)
-	return tx.Exec(ctx, entriesOf(b, msg, fans), `
+	return b.Cluster.WriteStatement(ctx, shard, b.bucketsOf(fans), entriesOf(b, msg, fans), `
 		INSERT INTO msg_index (bucket, user_id, time_ms, author_id, msg_id, rev, state, kind, limited)
 		SELECT r.bucket, r.user_id, ?, ?, ?, r.rev, ?, ?, ?
-		FROM user_relation r {primary}
-		WHERE `+tx.Dialect().In("r.bucket, r.user_id, r.kind, r.other_id, r.rev", len(fans))+` AND r.state = ?
+		FROM shard_state e {straight} user_relation r {primary}
+		WHERE e.id = 1 AND e.epoch = {epoch} AND `+shard.Dialect().In("r.bucket, r.user_id, r.kind, r.other_id, r.rev", len(fans))+` AND r.state = ?
 		{share}
 		{upsert bucket, user_id, time_ms, author_id, msg_id} rev = {greatest}(msg_index.rev, {new rev})`, args...)
 }

@@ -9,16 +9,10 @@ import (
 	"socialctl/sharding"
 )
 
-// jobHint names an outbox row that is a job.
-type jobHint struct {
-	owner UserID
-	event int64
-}
-
-// hint tells this process's job runners of a job just stored; when they are behind, looking for due work finds it.
+// hint tells this process's job runners of a job just stored; when they are behind, it is found when it is due.
 func (b *Backend) hint(e *effect) {
 	select {
-	case b.hints <- jobHint{e.owner, e.event}:
+	case b.hints <- e:
 	default:
 	}
 }
@@ -28,14 +22,16 @@ func (b *Backend) hint(e *effect) {
 const pagesPerTurn = 8
 
 // runJob takes the job under a lease and works off some pages of it, each with a checkpoint in the owner's shard.
-func (b *Backend) runJob(ctx context.Context, h jobHint) {
-	e := &effect{owner: h.owner, event: h.event}
-	taken, err := b.take(ctx, e)
-	if err != nil || !taken {
+func (b *Backend) runJob(ctx context.Context, e *effect) {
+	if !e.leased || e.dueMS <= b.now() {
+		e.leased = false
+		taken, err := b.take(ctx, e)
 		if err != nil && ctx.Err() == nil {
-			b.log.Warn("take a job", "owner", h.owner, "event", h.event, "error", err)
+			b.log.Warn("take a job", "owner", e.owner, "event", e.event, "error", err)
 		}
-		return
+		if err != nil || !taken {
+			return
+		}
 	}
 	for range pagesPerTurn {
 		more, err := b.jobPage(ctx, e)
@@ -59,6 +55,7 @@ func (b *Backend) runJob(ctx context.Context, h jobHint) {
 	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
 	defer cancel()
 	b.release(release, e, nil)
+	e.leased = false
 	b.hint(e)
 }
 
@@ -130,11 +127,15 @@ func (e *effect) state(into any) error {
 }
 
 // checkpoint stores where a job stands, with more effects in the same transaction, and lengthens its lease; a finished
-// job's row goes. due 0 means a lease from now.
+// job's row goes, with others that are done. due 0 means a lease from now.
 func (b *Backend) checkpoint(ctx context.Context, e *effect, progress any, finished bool, due int64, more ...*effect) error {
 	raw, err := json.Marshal(progress)
 	if err != nil {
 		return err
+	}
+	if finished && len(more) == 0 {
+		b.ack.done(e)
+		return nil
 	}
 	if due == 0 {
 		due = b.now() + jobLease.Milliseconds()

@@ -52,6 +52,7 @@ type effect struct {
 	created  int64
 	payload  []byte
 	progress []byte
+	leased   bool // born under a lease of this process
 }
 
 // Timings of the outbox. The server that took the request applies its effects at once; settleGrace keeps the workers
@@ -75,9 +76,13 @@ func (b *Backend) newEffect(owner UserID, kind effectKind, target UserID, payloa
 	}
 	now := b.now()
 	e := &effect{owner: owner, event: b.eventID(), kind: kind, target: target, created: now, payload: raw, progress: []byte("{}")}
-	e.dueMS = now
-	if !kind.isJob() {
+	switch {
+	case !kind.isJob():
 		e.dueMS = now + settleGrace.Milliseconds()
+	case b.working.Load(): // this process takes the job itself, at once: it is born under a lease
+		e.dueMS, e.leased = now+jobLease.Milliseconds(), true
+	default:
+		e.dueMS = now
 	}
 	return e
 }
@@ -195,7 +200,7 @@ func (b *Backend) apply(ctx context.Context, group []*effect) (replies []*effect
 
 // Run works off the outbox until the context ends: effects that their requests could not apply, and all jobs.
 func (b *Backend) Run(ctx context.Context) error {
-	jobs := make(chan jobHint)
+	jobs := make(chan *effect)
 	running := make(chan struct{})
 	workers := max(1, b.Config.Fanout.Workers)
 	for range workers {
@@ -206,7 +211,9 @@ func (b *Backend) Run(ctx context.Context) error {
 			}
 		}()
 	}
+	b.working.Store(true)
 	b.dispatch(ctx, jobs)
+	b.working.Store(false)
 	close(jobs)
 	for range workers {
 		<-running
@@ -215,10 +222,10 @@ func (b *Backend) Run(ctx context.Context) error {
 }
 
 // dispatch feeds the job runners from the hints of this process and from looking at what is due.
-func (b *Backend) dispatch(ctx context.Context, jobs chan<- jobHint) {
+func (b *Backend) dispatch(ctx context.Context, jobs chan<- *effect) {
 	ticker := time.NewTicker(scanEvery)
 	defer ticker.Stop()
-	give := func(h jobHint) bool {
+	give := func(h *effect) bool {
 		select {
 		case jobs <- h:
 			return true
@@ -269,8 +276,8 @@ func (b *Backend) Pass(ctx context.Context) (int, error) {
 }
 
 // scanDue claims what is due in every shard, applies the effects among it, and returns the jobs.
-func (b *Backend) scanDue(ctx context.Context) ([]jobHint, error) {
-	var jobs []jobHint
+func (b *Backend) scanDue(ctx context.Context) ([]*effect, error) {
+	var jobs []*effect
 	var errs []error
 	for _, shard := range b.Cluster.Shards() {
 		due, err := b.dueIn(ctx, shard)
@@ -281,7 +288,7 @@ func (b *Backend) scanDue(ctx context.Context) ([]jobHint, error) {
 		var effs []*effect
 		for _, e := range due {
 			if e.kind.isJob() {
-				jobs = append(jobs, jobHint{e.owner, e.event})
+				jobs = append(jobs, e)
 				continue
 			}
 			claimed, err := b.claim(ctx, e, settleGrace+backoffFor(e.attempts))

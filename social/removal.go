@@ -62,8 +62,12 @@ func (b *Backend) removalPage(ctx context.Context, e *effect) (bool, error) {
 	if at.Sweep {
 		write = b.sweep
 	}
-	refused, n, err := b.perShard(ctx, fans, maxTxRows, func(ctx context.Context, tx *sharding.Tx, part []fan) (int64, error) {
-		return write(ctx, tx, msg, part)
+	refused, n, err := b.perShard(ctx, fans, maxTxRows, func(ctx context.Context, shard *sharding.Shard, part []fan) (n int64, err error) {
+		err = b.Cluster.WriteShard(ctx, shard, b.bucketsOf(part), func(ctx context.Context, tx *sharding.Tx) error {
+			n, err = write(ctx, tx, msg, part)
+			return err
+		})
+		return n, err
 	})
 	if err != nil {
 		return false, err
