@@ -250,10 +250,10 @@ func (a *Accounts) Update(ctx context.Context, v Viewer, p ProfilePatch) (Accoun
 		}
 		return errors.Join(set("display_name", p.DisplayName), set("bio", p.Bio))
 	})
+	a.b.cache.forgetAfter(ctx, err, accountKey(v.UserID), sessionKey(v.UserID))
 	if err != nil {
 		return Account{}, err
 	}
-	a.b.cache.forget(ctx, accountKey(v.UserID), sessionKey(v.UserID))
 	return a.Get(ctx, v, v.UserID)
 }
 
@@ -311,10 +311,10 @@ func (a *Accounts) SetState(ctx context.Context, id UserID, state int) error {
 		job = a.b.newEffect(id, effDeleteAccount, id, struct{}{})
 		return a.b.emit(ctx, tx, job)
 	})
+	a.b.cache.forgetAfter(ctx, err, accountKey(id), sessionKey(id), viewerKey(id))
 	if err != nil {
 		return err
 	}
-	a.b.cache.forget(ctx, accountKey(id), sessionKey(id), viewerKey(id))
 	if job != nil {
 		a.b.hint(job)
 	}
@@ -345,9 +345,7 @@ func (a *Accounts) SetPassword(ctx context.Context, id UserID, password string) 
 		}
 		return a.b.Sessions.endAll(ctx, tx, id, "")
 	})
-	if err == nil {
-		a.b.cache.forget(ctx, sessionKey(id))
-	}
+	a.b.cache.forgetAfter(ctx, err, sessionKey(id))
 	return err
 }
 

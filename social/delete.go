@@ -58,10 +58,10 @@ func (b *Backend) erase(ctx context.Context, id MessageID) error {
 		effs, err = b.eraseTx(ctx, tx, id)
 		return err
 	})
+	b.cache.forgetAfter(ctx, err, messageKey(id), viewerKey(id.Author))
 	if err != nil {
 		return fmt.Errorf("delete %s: %w", id, err)
 	}
-	b.cache.forget(ctx, messageKey(id), viewerKey(id.Author))
 	b.settle(ctx, effs...)
 	return nil
 }

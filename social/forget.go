@@ -2,6 +2,7 @@ package social
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -37,6 +38,15 @@ func (c *cache) forget(ctx context.Context, keys ...cacheKey) {
 		if err := c.raise(ctx, shard); err != nil {
 			c.owe(ctx, shard, err)
 		}
+	}
+}
+
+// forgetAfter is forget for the end of a write: also when nobody knows whether it was committed, and not when it was
+// certainly not.
+func (c *cache) forgetAfter(ctx context.Context, err error, keys ...cacheKey) {
+	var unknown *sharding.UnknownOutcomeError
+	if err == nil || errors.As(err, &unknown) {
+		c.forget(ctx, keys...)
 	}
 }
 

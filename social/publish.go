@@ -199,14 +199,14 @@ func (b *Backend) store(ctx context.Context, author UserID, msg *stored, p publi
 		created, effs, err = b.storeTx(ctx, tx, author, msg, p)
 		return err
 	})
+	if p.once {
+		b.cache.forgetAfter(ctx, err, viewerKey(author))
+	}
 	if err != nil {
 		return false, fmt.Errorf("publish: %w", err)
 	}
 	if !created {
 		return false, nil
-	}
-	if p.once {
-		b.cache.forget(ctx, viewerKey(author))
 	}
 	b.settle(ctx, effs...)
 	return true, nil

@@ -69,10 +69,10 @@ func (r *Relations) decide(ctx context.Context, v Viewer, other UserID,
 		}
 		return r.b.emit(ctx, tx, effs...)
 	})
+	r.b.cache.forgetAfter(ctx, err, viewerKey(v.UserID))
 	if err != nil {
 		return Relationship{}, err
 	}
-	r.b.cache.forget(ctx, viewerKey(v.UserID))
 	pending := r.b.settle(ctx, effs...)
 	out, err := r.b.relationship(ctx, v.UserID, other)
 	out.Pending = pending

@@ -82,10 +82,10 @@ func (s *Sessions) grant(ctx context.Context, id UserID) (Granted, error) {
 		}
 		return s.dropExpired(ctx, tx, id)
 	})
+	s.b.cache.forgetAfter(ctx, err, sessionKey(id))
 	if err != nil {
 		return Granted{}, fmt.Errorf("open a session: %w", err)
 	}
-	s.b.cache.forget(ctx, sessionKey(id))
 	me, err := s.b.Accounts.Get(ctx, Viewer{UserID: id}, id)
 	return Granted{Account: me, Token: token, ExpiresAt: Millis(row.expiresMS)}, err
 }
@@ -218,10 +218,10 @@ func (s *Sessions) End(ctx context.Context, v Viewer, sessionID string) error {
 		found = n > 0
 		return err
 	})
+	s.b.cache.forgetAfter(ctx, err, sessionKey(v.UserID))
 	if err != nil {
 		return fmt.Errorf("end a session: %w", err)
 	}
-	s.b.cache.forget(ctx, sessionKey(v.UserID))
 	if !found {
 		return notFound("session")
 	}
