@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"unicode/utf8"
 
 	"socialctl/social"
@@ -46,11 +45,5 @@ func (s *Server) accountOf(ctx context.Context, c *call, ref string) (social.Use
 	if ref == "me" && !c.viewer.Known() {
 		return 0, errNeedsToken
 	}
-	id, err := s.b.Accounts.Resolve(ctx, c.viewer, ref)
-	var told *social.Error
-	if errors.As(err, &told) && told.Code != social.CodeNotFound && statusOf(told.Code, c.viewer) == 422 {
-		// A name that cannot exist is as absent as one that does not.
-		return 0, refuse(social.CodeNotFound, "", "account not found")
-	}
-	return id, err
+	return s.b.Accounts.Resolve(ctx, c.viewer, ref)
 }

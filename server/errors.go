@@ -21,6 +21,7 @@ const (
 	codeTooLarge         social.Code = "body_too_large"
 	codeMediaType        social.Code = "unsupported_media_type"
 	codeRequestTimeout   social.Code = "request_timeout"
+	codeHeaderTooLarge   social.Code = "header_too_large"
 	codeInternal         social.Code = "internal"
 )
 
@@ -59,6 +60,7 @@ var outcomes = []outcome{
 	{social.CodeLimitedAudience, 422, "Messages for a limited audience are not reposted", "Only public messages are; comments are not either."},
 	{social.CodeIdempotencyKeyReused, 422, "The idempotency key belongs to another request", "Within 24 hours a key may only be repeated with the same route and body."},
 	{social.CodeRateLimited, 429, "Too many requests", "Wait for the seconds in Retry-After. RateLimit-Remaining says beforehand how many are left."},
+	{codeHeaderTooLarge, 431, "The header is too large", "Send fewer or shorter header fields; a long list of ids can be asked for in parts."},
 	{codeInternal, 500, "The server failed", "The fault is the server's and has been logged under the request id."},
 	{social.CodeUnavailable, 503, "A part of the system is away", "Try again after the seconds in Retry-After; a request that creates with the same Idempotency-Key, so that it happens once."},
 	{social.CodeArchiveUnavailable, 503, "The archive is away", "Recent pages work; older ones do again when the archive is back. The timeline does not end here."},

@@ -121,7 +121,9 @@ type decision struct {
 const firstSweep = 4096
 
 func newLimiter(rate configs.Rate) *limiter {
-	return &limiter{rate: rate, every: rate.Per / time.Duration(max(rate.Requests, 1)), full: map[string]time.Time{}, sweep: firstSweep}
+	// A rate beyond one a nanosecond is no limit, and must not be a division by nothing.
+	every := max(rate.Per/time.Duration(max(rate.Requests, 1)), 1)
+	return &limiter{rate: rate, every: every, full: map[string]time.Time{}, sweep: firstSweep}
 }
 
 func (l *limiter) take(key string, now time.Time) decision {

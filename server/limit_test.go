@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"math"
 	"net/http/httptest"
 	"strconv"
 	"testing"
@@ -49,6 +50,9 @@ func TestLimiterNeverGivesMoreThanItsRate(t *testing.T) {
 }
 
 func TestLimiterGivesItsWholeAllowanceAtOnce(t *testing.T) {
+	if d := newLimiter(configs.Rate{Requests: math.MaxInt, Per: time.Second}).take("k", time.UnixMilli(1763700000000)); !d.allowed {
+		t.Errorf("a rate beyond all measure: %+v", d)
+	}
 	for _, requests := range []int{1, 3, 7, 120} {
 		l := newLimiter(configs.Rate{Requests: requests, Per: time.Minute})
 		now := time.UnixMilli(1763700000000)

@@ -43,9 +43,18 @@ func (p *Problem) ContentType(string) string { return problemType }
 // problem is the answer that an error becomes. One that is not for clients is logged here and nowhere else.
 func (s *Server) problem(ctx context.Context, c *call, err error) reply {
 	r, known := classify(err)
+	if !known && ctx.Err() != nil {
+		// A driver that was interrupted has words of its own for it.
+		r, known = classify(ctx.Err())
+	}
 	if !known {
 		s.log.ErrorContext(ctx, "request failed", "request_id", c.id, "route", c.routeName(), "error", err)
 	}
+	return c.problem(r)
+}
+
+// problem writes a refusal as the call's answer.
+func (c *call) problem(r refusal) reply {
 	o := outcomeOf[r.told.Code]
 	p := Problem{
 		Type: errorDocs + string(r.told.Code), Title: o.title, Status: statusOf(r.told.Code, c.viewer),

@@ -24,7 +24,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("listen on http.addr: %w", err)
 	}
 	servers := []*http.Server{s.httpServer(ctx, s.handler)}
-	listeners := []net.Listener{main}
+	listeners := []net.Listener{problemListener{main}}
 	if s.cfg.HTTP.MetricsAddr != "" {
 		l, err := net.Listen("tcp", s.cfg.HTTP.MetricsAddr)
 		if err != nil {

@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -199,10 +200,17 @@ func TestRequestTimeoutIs503(t *testing.T) {
 			<-ctx.Done()
 			return reply{}, fmt.Errorf("read something: %w", ctx.Err())
 		})
-	a := ask(t, s.Handler(), "GET", "/v1/late", "")
-	wantProblem(t, a, 503, social.CodeUnavailable)
-	if a.header.Get("Retry-After") == "" {
-		t.Errorf("no Retry-After: %v", a.header)
+	add(s, route{"GET", "/v1/interrupted", "interrupted", tokenIgnored, classRead, 200, nil, unlimited, "interrupted"},
+		func(ctx context.Context, _ *call, _ *struct{}) (reply, error) {
+			<-ctx.Done()
+			return reply{}, errors.New("interrupted (9)")
+		})
+	for _, path := range []string{"/v1/late", "/v1/interrupted"} {
+		a := ask(t, s.Handler(), "GET", path, "")
+		wantProblem(t, a, 503, social.CodeUnavailable)
+		if a.header.Get("Retry-After") == "" {
+			t.Errorf("no Retry-After: %v", a.header)
+		}
 	}
 }
 
@@ -243,8 +251,22 @@ func TestSlowAndLargeRequests(t *testing.T) {
 	if got := raw(head + "Transfer-Encoding: chunked\r\n\r\n" + chunk + chunk + "0\r\n\r\n"); !strings.HasPrefix(got, "413") || !strings.Contains(got, string(codeTooLarge)) {
 		t.Errorf("a chunked body that is too large: %s", got)
 	}
-	if got := raw("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Large: " + strings.Repeat("x", 20000) + "\r\n\r\n"); !strings.HasPrefix(got, "431") {
+	if got := raw("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Large: " + strings.Repeat("x", 20000) + "\r\n\r\n"); !strings.HasPrefix(got, "431") || !strings.Contains(got, string(codeHeaderTooLarge)) {
 		t.Errorf("a header that is too large: %s", got)
+	}
+	for name, request := range map[string]string{
+		"no HTTP":            "hello\r\n\r\n",
+		"broken percent":     "GET /v1/accounts/%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+		"no slash":           "GET foo HTTP/1.1\r\nHost: x\r\n\r\n",
+		"no host":            "GET /healthz HTTP/1.1\r\n\r\n",
+		"another protocol":   "GET /healthz HTTP/7.0\r\nHost: x\r\n\r\n",
+		"broken header":      "GET /healthz HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+		"unknown coding":     head + "Transfer-Encoding: magic\r\n\r\n",
+		"length is no count": head + "Content-Length: -1\r\n\r\n",
+	} {
+		if got := raw(request); !strings.HasPrefix(got, "400") || !strings.Contains(got, `"code":"malformed"`) {
+			t.Errorf("%s: %s", name, got)
+		}
 	}
 	r.stop()
 	if err := <-r.ended; err != nil {

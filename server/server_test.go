@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -12,6 +14,7 @@ import (
 	"testing"
 
 	"socialctl/configs"
+	"socialctl/sharding"
 	"socialctl/social"
 )
 
@@ -214,6 +217,49 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
+// What the domain and the shards say, and what a client is told of it.
+func TestErrorsBecomeStatuses(t *testing.T) {
+	s, logged := doorTest(t, nil)
+	asker := social.Viewer{}
+	for _, c := range []struct {
+		err    error
+		status int
+		code   social.Code
+		wait   bool
+	}{
+		{&social.Error{Code: social.CodeNameTaken, Message: "x"}, 409, social.CodeNameTaken, false},
+		{&social.Error{Code: social.CodeSelf, Message: "x"}, 422, social.CodeSelf, false},
+		{&social.Error{Code: social.CodeCredentialsInvalid, Message: "x"}, 401, social.CodeCredentialsInvalid, false},
+		{&social.Error{Code: social.CodeArchiveUnavailable, Message: "x"}, 503, social.CodeArchiveUnavailable, true},
+		{&social.Error{Code: social.CodeOverCapacity, Message: "x"}, 503, social.CodeOverCapacity, true},
+		{&sharding.UnavailableError{Where: "a", Err: errors.New("dial tcp 10.0.0.1")}, 503, social.CodeUnavailable, true},
+		{&sharding.UnknownOutcomeError{Where: "a", Err: errors.New("bad connection")}, 503, social.CodeUnavailable, true},
+		{&sharding.EpochError{Shard: 1, Seen: 5, Is: 4}, 503, social.CodeUnavailable, true},
+		{&sharding.NotOpenError{Shard: 1}, 503, social.CodeUnavailable, true},
+		{context.DeadlineExceeded, 503, social.CodeUnavailable, true},
+		{errors.New("Error 1146: table user_info"), 500, codeInternal, false},
+		{&social.Error{Code: "made_up", Message: "user_info"}, 500, codeInternal, false},
+	} {
+		logged.Reset()
+		e := s.echo.NewContext(httptest.NewRequest("GET", "/", nil), httptest.NewRecorder())
+		out := s.problem(t.Context(), &call{echo: e, id: "r", viewer: asker}, fmt.Errorf("do something: %w", c.err))
+		if out.status != c.status || out.code != c.code || (out.header.Get("Retry-After") != "") != c.wait {
+			t.Errorf("%v: %d %s %v", c.err, out.status, out.code, out.header)
+		}
+		for _, secret := range []string{"10.0.0.1", "user_info", "bad connection"} {
+			if strings.Contains(string(out.body), secret) {
+				t.Errorf("%v says too much: %s", c.err, out.body)
+			}
+		}
+		if (logged.Len() > 0) != (c.status == 500) {
+			t.Errorf("%v logged %q", c.err, logged)
+		}
+	}
+	if got := statusOf(social.CodeCredentialsInvalid, social.Viewer{UserID: 1}); got != 403 {
+		t.Errorf("a wrong password of somebody who is logged in: %d", got)
+	}
+}
+
 func TestPanicIsAProblemAndSaysNothing(t *testing.T) {
 	s, logged := doorTest(t, nil)
 	add(s, route{"GET", "/v1/panic", "panic", tokenIgnored, classRead, 200, nil, 0, "panics"}, func(context.Context, *call, *struct{}) (reply, error) {
@@ -325,5 +371,32 @@ func TestTokensAreNotLogged(t *testing.T) {
 	}
 	if strings.Contains(logged.String(), "SECRET") {
 		t.Errorf("the log has what it must not have:\n%s", logged)
+	}
+}
+
+// BenchmarkServePage is a page of 20 messages through everything but the domain, without a network.
+func BenchmarkServePage(b *testing.B) {
+	cfg := configs.Default()
+	cfg.Limits.Read.Requests = 1 << 40
+	s, err := New(&social.Backend{}, cfg, slog.New(slog.DiscardHandler), Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	page := samplePage()
+	add(s, route{"GET", "/v1/page", "page", tokenIgnored, classRead, 200, nil, etagged, "A page"},
+		func(_ context.Context, c *call, _ *PageInput) (reply, error) { return messagePage(c, page), nil })
+	for _, accept := range []string{"identity", "gzip"} {
+		b.Run(accept, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r := httptest.NewRequest("GET", "/v1/page?limit=20", nil)
+				r.Header.Set("Accept-Encoding", accept)
+				w := httptest.NewRecorder()
+				s.Handler().ServeHTTP(w, r)
+				if w.Code != 200 {
+					b.Fatal(w.Body)
+				}
+			}
+		})
 	}
 }
