@@ -2,10 +2,8 @@ package social
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"socialctl/sharding"
@@ -146,35 +144,17 @@ func (x *explaining) concerns(e *effect) (string, error) {
 // concernsDelivery tells whether a fan-out or a removal of the message has still to come to the reader.
 func (x *explaining) concernsDelivery(e *effect) (string, error) {
 	var p deliveryPayload
-	var at deliveryPlace
+	var at deliveryProgress
 	if err := e.decode(&p); err != nil {
 		return "", err
 	}
 	if err := e.state(&at); err != nil {
 		return "", err
 	}
-	after, until := at.bounds()
 	about := e.owner == x.id.Author && (p.N == x.id.N || slices.Contains(p.More, x.id.N))
-	wanted := len(at.Only) == 0 || slices.Contains(at.Only, x.b.bucket(x.reader))
-	if !about || at.Sweep || !wanted || x.reader <= after || x.reader > until {
+	passed := x.reader <= at.After || at.Until != 0 && x.reader > at.Until || !at.wants(x.b.bucket(x.reader))
+	if !about || passed || at.Sweep {
 		return "", nil
 	}
-	return fmt.Sprintf("it has come to fan %d of the author, and not yet to the reader", after), nil
-}
-
-// deliveryPlace is a deliveryProgress as it is stored. Its first fan may be 0, which is nobody's id.
-type deliveryPlace struct {
-	After json.Number       `json:"after"`
-	Until json.Number       `json:"until"`
-	Only  []sharding.Bucket `json:"only"`
-	Sweep bool              `json:"sweep"`
-}
-
-func (p deliveryPlace) bounds() (after, until UserID) {
-	a, _ := p.After.Int64() // left out, it is 0
-	u, _ := p.Until.Int64()
-	if u == 0 {
-		u = math.MaxInt64
-	}
-	return UserID(a), UserID(u)
+	return fmt.Sprintf("it has come to fan %d of the author, and not yet to the reader", at.After), nil
 }
