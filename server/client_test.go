@@ -82,13 +82,6 @@ const password = "correct horse"
 
 func (w *world) nobody() *client { return &client{w: w} }
 
-// signUp makes an account through the door.
-func (w *world) signUp(name string) *client {
-	w.t.Helper()
-	r := w.nobody().want(201, "POST", "/v1/accounts", map[string]any{"name": name, "password": password})
-	return &client{w, r.text("token"), r.text("account", "id"), name}
-}
-
 // person makes an account without a password, which takes no time to hash, and logs it in.
 func (w *world) person(name string) *client {
 	w.t.Helper()
