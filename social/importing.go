@@ -52,8 +52,16 @@ func (m *Messages) Import(ctx context.Context, list []ImportedMessage) ([]Import
 	if err != nil {
 		return nil, err
 	}
+	known, err := b.importedAlready(ctx, list)
+	if err != nil {
+		return nil, err
+	}
 	var todo []*importing
 	for i, in := range list {
+		if id, ok := known[importName{in.Author, in.Source, in.External}]; ok {
+			out[i].ID = id
+			continue
+		}
 		row, pub, err := b.importRow(in, parents)
 		if err != nil {
 			out[i].Err = err
@@ -81,6 +89,55 @@ func (m *Messages) Import(ctx context.Context, list []ImportedMessage) ([]Import
 	b.cache.forget(ctx, touched...)
 	b.settle(ctx, owed...)
 	return out, nil
+}
+
+// importName names an imported message as its author's shard remembers it.
+type importName struct {
+	author           UserID
+	source, external string
+}
+
+// importedAlready finds in one batch what an earlier run has stored. It saves a resumed import the transactions; the
+// transaction that stores a message looks again.
+func (b *Backend) importedAlready(ctx context.Context, list []ImportedMessage) (map[importName]MessageID, error) {
+	type found struct {
+		name importName
+		n    int64
+	}
+	names := make([]importName, len(list))
+	for i, in := range list {
+		names[i] = importName{in.Author, in.Source, in.External}
+	}
+	rows, err := gather(ctx, b.Cluster, names, func(n importName) UserID { return n.author },
+		func(ctx context.Context, r *sharding.Reader, part []importName, out []found) ([]found, error) {
+			args := make([]any, 0, 4*len(part))
+			for _, n := range part {
+				args = append(args, b.bucket(n.author), int64(n.author), []byte(n.source), []byte(n.external))
+			}
+			rows, err := r.Query(ctx, `
+				SELECT user_id, source, external_id, msg_id FROM import_key {primary}
+				WHERE `+r.Dialect().In("bucket, user_id, source, external_id", len(part)), args...)
+			if err != nil {
+				return nil, err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var f found
+				if err := rows.Scan(&f.name.author, &f.name.source, &f.name.external, &f.n); err != nil {
+					return nil, err
+				}
+				out = append(out, f)
+			}
+			return out, rows.Err()
+		})
+	if err != nil {
+		return nil, fmt.Errorf("look up what was imported before: %w", err)
+	}
+	known := make(map[importName]MessageID, len(rows))
+	for _, f := range rows {
+		known[f.name] = MessageID{f.name.author, f.n}
+	}
+	return known, nil
 }
 
 func (b *Backend) importParents(ctx context.Context, list []ImportedMessage) (map[MessageID]*stored, error) {
