@@ -5,7 +5,6 @@
 
 GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
-VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +13,7 @@ run: build ## build, and serve with the embedded default: nothing else is needed
 	bin/socialctl serve
 
 build: ## build bin/socialctl
-	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/socialctl ./cmd/socialctl
+	$(GO) build -trimpath -buildvcs=auto -o bin/socialctl ./cmd/socialctl
 
 # The order matters, and so these are lines and not prerequisites. Nothing is skipped: without the servers it fails.
 test: ## start the real servers, check the code, run all tests with the race detector

@@ -245,8 +245,11 @@ func (c *Cluster) lock(ctx context.Context) (func(), error) {
 	if c.options.embedded() {
 		file := flock.New(filepath.Join(c.options.Dir, ".schema.lock"))
 		ok, err := file.TryLockContext(ctx, 5*time.Millisecond)
-		if err != nil || !ok {
-			return nil, fmt.Errorf("another process is changing the schema of %s: %w", c.options.Dir, err)
+		if errors.Is(err, context.DeadlineExceeded) || err == nil && !ok {
+			return nil, fmt.Errorf("the schema of %s is being changed: %w", c.options.Dir, ErrJobHeld)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("lock the schema of %s: %w", c.options.Dir, err)
 		}
 		return func() { _ = file.Unlock() }, nil
 	}
@@ -262,7 +265,7 @@ func (c *Cluster) lock(ctx context.Context) (func(), error) {
 		_ = conn.Close()
 		_ = p.close()
 		if err == nil {
-			err = errors.New("another process is changing the schema")
+			err = fmt.Errorf("the schema is being changed: %w", ErrJobHeld)
 		}
 		return nil, p.wrap(err)
 	}

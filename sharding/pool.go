@@ -41,11 +41,10 @@ func (p *pool) close() error {
 
 // server is one MySQL server: its DSN and the budget that its pools share.
 type server struct {
-	name    string
-	cfg     *mysql.Config
-	max     int
-	budget  *semaphore.Weighted
-	mariadb bool
+	name   string
+	cfg    *mysql.Config
+	max    int
+	budget *semaphore.Weighted
 }
 
 func newServer(name string, o DatabaseOptions) (*server, error) {

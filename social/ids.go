@@ -16,8 +16,12 @@ func (id UserID) String() string { return strconv.FormatInt(int64(id), 10) }
 // MarshalText writes the id for JSON.
 func (id UserID) MarshalText() ([]byte, error) { return strconv.AppendInt(nil, int64(id), 10), nil }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText reads what MarshalText wrote, 0 for nobody too.
 func (id *UserID) UnmarshalText(text []byte) error {
+	if string(text) == "0" {
+		*id = 0
+		return nil
+	}
 	got, err := ParseUserID(string(text))
 	*id = got
 	return err

@@ -80,5 +80,5 @@ func (a *app) runBench(cmd *cobra.Command, l admin.Bench) (err error) {
 		}()
 	}
 	report, err := l.Run(cmd.Context(), b)
-	return cmp.Or(a.printer().Object(report), jobError(err))
+	return cmp.Or(a.printer().Object(report), err)
 }

@@ -7,6 +7,7 @@ import (
 
 	"socialctl/admin"
 	"socialctl/configs"
+	"socialctl/sharding"
 )
 
 // The exit codes are part of the command line's contract.
@@ -59,6 +60,10 @@ func exitCode(err error) int {
 		return exitDone
 	case errors.As(err, &exit):
 		return exit.code
+	case errors.Is(err, admin.ErrStopped):
+		return exitStoppedEarly
+	case errors.Is(err, sharding.ErrJobHeld):
+		return exitLockHeld
 	case errors.As(err, &invalid), errors.As(err, &usage):
 		return exitUsage
 	case errors.Is(err, context.Canceled):

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"socialctl/admin"
-	"socialctl/sharding"
 	"socialctl/social"
 )
 
@@ -112,20 +111,9 @@ func (a *app) runImport(ctx context.Context, o *admin.JobOptions, what string,
 	o.Progress = shownProgress{shown}
 	report, err := run(ctx, b)
 	shown.finish()
-	err = errors.Join(jobError(err), b.Close())
+	err = errors.Join(err, b.Close())
 	if printed := a.printer().Object(report); printed != nil {
 		return printed
-	}
-	return err
-}
-
-// jobError gives the errors of a long job their exit codes.
-func jobError(err error) error {
-	switch {
-	case errors.Is(err, admin.ErrStopped):
-		return stoppedEarly("%w", err)
-	case errors.Is(err, sharding.ErrJobHeld):
-		return lockHeld("%w", err)
 	}
 	return err
 }
