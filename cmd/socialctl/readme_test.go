@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -107,6 +106,6 @@ func TestTheReadmesWalkPrintsWhatItSays(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if got := string(out); got != want.String() {
-		t.Fatal(fmt.Sprintf("the walk printed\n%s\nand the README says\n%s", got, want.String()))
+		t.Fatalf("the walk printed\n%s\nand the README says\n%s", got, want.String())
 	}
 }
