@@ -1,6 +1,7 @@
 package social
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -111,4 +112,95 @@ func setBucket(t *testing.T, b *Backend, bucket sharding.Bucket, state sharding.
 	if _, err := db.ExecContext(t.Context(), `UPDATE shard_state SET epoch = epoch + 1 WHERE id = 1`); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A message published under a follow, and not delivered yet when it ended, was lost to a timeline that keeps.
+func TestKeepKeepsWhatWasStillOnItsWay(t *testing.T) {
+	keep := func(cfg *configs.Config) { cfg.Timeline.OnUnfollow = "keep" }
+	onClock(t, keep, func(t *testing.T, s *modelStore, b *Backend) {
+		author, reader := person(t, b), person(t, b)
+		follow(t, b, reader, author)
+		post(t, b, author, "on its way", VisibilityPublic)
+		post(t, b, author, "for followers", VisibilityFollowers)
+		if _, err := b.Relations.Unfollow(t.Context(), reader, author.UserID); err != nil {
+			t.Fatal(err)
+		}
+		post(t, b, author, "too late", VisibilityPublic)
+		s.passAll(t)
+		if got := contents(home(t, b, reader, 20)); !slices.Equal(got, []string{"on its way"}) {
+			t.Fatalf("home has %q", got)
+		}
+		checkInvariants(t, b)
+	})
+}
+
+// An unfollow that overtook its follow made the whole of the author's history due to a timeline that keeps.
+func TestKeepKeepsNothingOfAFollowThatNeverWas(t *testing.T) {
+	keep := func(cfg *configs.Config) { cfg.Timeline.OnUnfollow, cfg.Timeline.Backfill = "keep", 2 }
+	onClock(t, keep, func(t *testing.T, s *modelStore, b *Backend) {
+		author, reader := person(t, b), person(t, b)
+		for range 4 {
+			post(t, b, author, "before", VisibilityPublic)
+		}
+		unsettledFollow(t, b, reader, author)
+		if _, err := b.Relations.Unfollow(t.Context(), reader, author.UserID); err != nil {
+			t.Fatal(err)
+		}
+		s.passAll(t)
+		if got := home(t, b, reader, 20); len(got) != 0 {
+			t.Fatalf("home has %q", contents(got))
+		}
+		checkInvariants(t, b)
+	})
+}
+
+// unsettledFollow commits a follow as a server does that dies before it has applied its effects.
+func unsettledFollow(t *testing.T, b *Backend, v, other Viewer) {
+	t.Helper()
+	err := b.Cluster.Write(t.Context(), int64(v.UserID), func(ctx context.Context, tx *sharding.Tx) error {
+		me, err := b.lockLive(ctx, tx, v.UserID)
+		if err != nil {
+			return err
+		}
+		effs, err := b.turnFollow(ctx, tx, me, other.UserID, stateLive, 0)
+		if err != nil {
+			return err
+		}
+		return b.emit(ctx, tx, effs...)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.cache.forget(t.Context(), viewerKey(v.UserID), accountKey(v.UserID))
+}
+
+// What was for mutuals stayed in a timeline, unseen, when its author stopped following the reader.
+func TestMessagesForMutualsLeaveWhenTheAuthorUnfollows(t *testing.T) {
+	onClock(t, nil, func(t *testing.T, s *modelStore, b *Backend) {
+		author, reader := person(t, b), person(t, b)
+		follow(t, b, reader, author)
+		follow(t, b, author, reader)
+		post(t, b, author, "for mutuals", VisibilityMutuals)
+		post(t, b, author, "for followers", VisibilityFollowers)
+		s.passAll(t)
+		post(t, b, author, "late for mutuals", VisibilityMutuals)
+		if _, err := b.Relations.Unfollow(t.Context(), author, reader.UserID); err != nil {
+			t.Fatal(err)
+		}
+		s.passAll(t)
+		checkInvariants(t, b)
+		follow(t, b, author, reader)
+		post(t, b, author, "for mutuals again", VisibilityMutuals)
+		s.passAll(t)
+		if got := contents(home(t, b, reader, 20)); !slices.Equal(got, []string{"for mutuals again", "for followers"}) {
+			t.Fatalf("home has %q", got)
+		}
+		checkInvariants(t, b)
+		s.clock.Add(25 * time.Hour.Milliseconds())
+		s.passAll(t)
+		if n := countRows(t, b, `SELECT COUNT(*) FROM msg_index WHERE state = 0`) + countRows(t, b, `SELECT COUNT(*) FROM outbox`); n != 0 {
+			t.Fatalf("%d tombstones and jobs are left after a day", n)
+		}
+		checkInvariants(t, b)
+	})
 }

@@ -12,7 +12,9 @@ import (
 // listRead is one list as one reader asks for it.
 type listRead struct {
 	name string
+	who  []UserID        // whose list it is, and who reads it
 	want func() []string // by the model, now
+	may  func() bool     // whether the list is there for the reader; nil where it always is
 	skip int             // where the first page begins, where that is not the top
 	late bool            // it is only right once nothing is owed
 	get  func(s *modelServer, p PageRequest) (listPage, error)
@@ -50,11 +52,10 @@ func accountPage(p Page[Account], err error) (listPage, error) {
 // walk reads the list to its end, goes up from somewhere on the way, and keeps a cursor for later where keep is set.
 func (r *modelRun) walk(rt *rapid.T, l listRead, keep bool) {
 	want := l.want()
-	limit := rapid.IntRange(1, 7)
-	turn := rapid.IntRange(0, max(1, len(want)/3)).Draw(rt, "turn after")
+	turn := pick(rt, "turn after", 2+len(want)/3)
 	at, cursor := l.skip, ""
 	for page := 0; ; page++ {
-		s, n := r.server(rt), limit.Draw(rt, "limit")
+		s, n := r.server(rt), 1+pick(rt, "limit", 7)
 		got := r.page(rt, l, s, PageRequest{Limit: n, Cursor: cursor})
 		if end := at + len(got.ids); len(got.ids) > n || end > len(want) || !slices.Equal(got.ids, want[at:end]) ||
 			got.next == "" && end != len(want) {
@@ -63,7 +64,7 @@ func (r *modelRun) walk(rt *rapid.T, l listRead, keep bool) {
 		if page == turn {
 			r.up(rt, l, got.prev, want, at)
 		}
-		if keep && got.next != "" && len(got.ids) > 0 && rapid.IntRange(0, 3).Draw(rt, "keep the cursor") == 0 {
+		if keep && got.next != "" && len(got.ids) > 0 && pick(rt, "keep the cursor", 4) == 0 {
 			r.save(l, got, want)
 		}
 		if at += len(got.ids); got.next == "" {
@@ -87,7 +88,7 @@ func (r *modelRun) page(rt *rapid.T, l listRead, s *modelServer, p PageRequest) 
 // up follows prev_cursor from above entry number at to the top; from the first page up it goes down again, too.
 func (r *modelRun) up(rt *rapid.T, l listRead, cursor string, want []string, at int) {
 	for first := true; ; first = false {
-		s, n := r.server(rt), rapid.IntRange(1, 7).Draw(rt, "limit")
+		s, n := r.server(rt), 1+pick(rt, "limit", 7)
 		got := r.page(rt, l, s, PageRequest{Limit: n, Cursor: cursor})
 		begin := at - len(got.ids)
 		if len(got.ids) > n || begin < 0 || !slices.Equal(got.ids, want[begin:at]) {
@@ -137,14 +138,18 @@ func (r *modelRun) save(l listRead, p listPage, want []string) {
 // be passed over, what was there may not.
 func (r *modelRun) ReadOn(rt *rapid.T) {
 	if len(r.saved) == 0 {
-		rt.Skip("no cursor was kept")
+		return
 	}
-	c := rapid.SampledFrom(r.saved).Draw(rt, "cursor")
+	c := oneOf(rt, "cursor", r.saved)
 	if c.list.late && !r.settled {
 		r.Drain(rt)
 	}
-	s, n := r.server(rt), rapid.IntRange(1, 7).Draw(rt, "limit")
+	s, n := r.server(rt), 1+pick(rt, "limit", 7)
 	got, err := c.list.get(s, PageRequest{Limit: n, Cursor: c.text})
+	if c.list.may != nil && !c.list.may() {
+		r.answered(rt, c.list.name+" from an old cursor", err, CodeNotFound)
+		return
+	}
 	r.must(rt, c.list.name+" from an old cursor", err)
 	var below []string
 	last := r.m.messages[c.last]
@@ -166,7 +171,7 @@ func (c *savedCursor) oldest() bool { return len(c.list.name) > 6 && c.list.name
 
 // kinds is a filter, rather none.
 func (r *modelRun) kinds(rt *rapid.T) []Kind {
-	return rapid.SampledFrom([][]Kind{nil, nil, {KindOriginal}, {KindComment}, {KindRepost}, {KindOriginal, KindRepost}}).Draw(rt, "kinds")
+	return oneOf(rt, "kinds", [][]Kind{nil, nil, {KindOriginal}, {KindComment}, {KindRepost}, {KindOriginal, KindRepost}})
 }
 
 // ReadHome walks a timeline that is up to date; Check looks at the others.
@@ -176,8 +181,8 @@ func (r *modelRun) ReadHome(rt *rapid.T) {
 	}
 	me, kinds := r.actor(rt, "me"), r.kinds(rt)
 	var before Millis
-	if len(r.m.written) > 0 && rapid.IntRange(0, 3).Draw(rt, "before a time") == 0 {
-		before = r.message(rt).at + Millis(rapid.IntRange(-1, 1).Draw(rt, "ms"))
+	if len(r.m.written) > 0 && pick(rt, "before a time", 4) == 0 {
+		before = r.message(rt).at + Millis(pick(rt, "ms", 3)-1)
 	}
 	r.walk(rt, r.homeList(me, kinds, before), before == 0)
 	_, err := r.server(rt).Timelines.Home(r.ctx, Viewer{}, ListQuery{})
@@ -193,6 +198,7 @@ func (r *modelRun) homeList(me UserID, kinds []Kind, before Millis) listRead {
 	}
 	return listRead{
 		name: fmt.Sprintf("home of %d, kinds %v, before %d", me, kinds, before),
+		who:  []UserID{me},
 		want: func() []string { return idTexts(r.m.home(me, kinds)) },
 		skip: skip,
 		late: true,
@@ -210,6 +216,7 @@ func (r *modelRun) ReadAccount(rt *rapid.T) {
 	v, of, kinds := r.reader(rt), r.anybody(rt, "account"), r.kinds(rt)
 	l := listRead{
 		name: fmt.Sprintf("messages of %d for %d, kinds %v", of, v.UserID, kinds),
+		who:  []UserID{of, v.UserID},
 		want: func() []string { return idTexts(r.m.byAccount(v.UserID, of, kinds)) },
 		get: func(s *modelServer, p PageRequest) (listPage, error) {
 			return messagePage(s.Messages.ByAccount(r.ctx, v, of, ListQuery{PageRequest: p, Kinds: kinds}))
@@ -243,6 +250,7 @@ func (r *modelRun) ReadComments(rt *rapid.T) {
 			}
 			return list
 		},
+		may: func() bool { return r.m.audience(v.UserID, on) },
 		get: func(s *modelServer, p PageRequest) (listPage, error) {
 			return messagePage(s.Messages.Comments(r.ctx, v, on.id, CommentQuery{PageRequest: p, Oldest: oldest}))
 		},
@@ -255,7 +263,8 @@ func (r *modelRun) ReadComments(rt *rapid.T) {
 		r.answered(rt, l.name, err, CodeNotFound)
 		return
 	}
-	r.walk(rt, l, false)
+	l.who = []UserID{v.UserID}
+	r.walk(rt, l, true)
 }
 
 func (r *modelRun) ReadReposts(rt *rapid.T) {
@@ -331,7 +340,7 @@ func (r *modelRun) ReadPeople(rt *rapid.T) {
 		"blocks":    func() []UserID { return r.m.marked(r.m.blocks, me) },
 		"mutes":     func() []UserID { return r.m.marked(r.m.mutes, me) },
 	}
-	which := rapid.SampledFrom([]string{"followers", "following", "followers", "following", "blocks", "mutes"}).Draw(rt, "list")
+	which := oneOf(rt, "list", []string{"followers", "following", "followers", "following", "blocks", "mutes"})
 	l := listRead{
 		name: fmt.Sprintf("%s of %d for %d, or of %d", which, of, v.UserID, me),
 		want: func() []string { return toStrings(want[which]()) },

@@ -1,13 +1,17 @@
 package social
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
+	"maps"
+	"math/bits"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -32,14 +36,17 @@ const (
 func TestModel(t *testing.T) {
 	t.Run("embedded", func(t *testing.T) {
 		modelFlags(t, modelCheckCount(t))
+		tally := map[string]int{}
+		defer logTally(t, tally)
 		rapid.Check(t, func(rt *rapid.T) {
 			cfg := shardingtest.Embedded().Config(t)
-			cfg.Timeline.Backfill = rapid.SampledFrom([]int{3, 3, 3, 1, 0, 200}).Draw(rt, "backfill")
+			cfg.Timeline.Backfill = oneOf(rt, "backfill", []int{3, 3, 3, 1, 0, 200})
 			cfg.Timeline.Comments = rapid.Bool().Draw(rt, "timeline.comments")
 			if rapid.Bool().Draw(rt, "keep") {
 				cfg.Timeline.OnUnfollow = "keep"
 			}
 			store := newModelStore(t, cfg)
+			store.tally = tally
 			defer store.close()
 			newModelRun(rt, store).tell(rt)
 		})
@@ -56,9 +63,22 @@ func TestModel(t *testing.T) {
 			store := newModelStore(t, cfg)
 			defer store.close()
 			modelFlags(t, max(1, modelCheckCount(t)/12))
+			defer logTally(t, store.tally)
 			rapid.Check(t, func(rt *rapid.T) { newModelRun(rt, store).tell(rt) })
 		})
 	}
+}
+
+// logTally says what the stories were made of.
+func logTally(t *testing.T, tally map[string]int) {
+	steps := 0
+	for _, what := range slices.Sorted(maps.Keys(tally)) {
+		if strings.HasPrefix(what, "step: ") {
+			steps += tally[what]
+		}
+		t.Logf("%6d %s", tally[what], what)
+	}
+	t.Logf("%d steps", steps)
 }
 
 func modelCheckCount(t *testing.T) int {
@@ -73,17 +93,22 @@ func modelCheckCount(t *testing.T) int {
 	return n
 }
 
+// givenFlags are the flags of the command line: asked for once, before the first is set here.
+var givenFlags = sync.OnceValue(func() map[string]bool {
+	given := map[string]bool{}
+	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	return given
+})
+
 // modelFlags sets what was not set by hand, for the length of the test, and says how to run a failure again.
 func modelFlags(t *testing.T, checks int) {
 	steps := modelSteps
 	if testing.Short() { // rapid divides
 		checks, steps = 5*checks, 2*steps
 	}
-	given := map[string]bool{}
-	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	for name, value := range map[string]string{"rapid.checks": strconv.Itoa(checks), "rapid.steps": strconv.Itoa(steps),
 		"rapid.nofailfile": "true", "rapid.shrinktime": "60s"} {
-		if given[name] {
+		if givenFlags()[name] {
 			continue
 		}
 		was := flag.Lookup(name).Value.String()
@@ -108,6 +133,7 @@ type modelStore struct {
 	clock   atomic.Int64
 	servers []*modelServer
 	stories int
+	tally   map[string]int // what was done, and what was answered
 }
 
 type modelServer struct {
@@ -118,7 +144,7 @@ type modelServer struct {
 }
 
 func newModelStore(t *testing.T, cfg configs.Config) *modelStore {
-	s := &modelStore{ctx: t.Context(), test: t, cfg: cfg}
+	s := &modelStore{ctx: t.Context(), test: t, cfg: cfg, tally: map[string]int{}}
 	s.clock.Store(time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
 	if err := s.open(0); err != nil {
 		t.Fatal(err)
@@ -169,48 +195,88 @@ func newModelRun(rt *rapid.T, s *modelStore) *modelRun {
 }
 
 func (r *modelRun) tell(rt *rapid.T) {
-	for range 4 {
+	for range 4 + pick(rt, "people", 3) {
 		r.createPerson(rt)
 	}
-	for range 3 {
-		r.Follow(rt)
-	}
-	actions := map[string]func(*rapid.T){"": r.Check}
-	for name, action := range map[string]struct {
-		weight int
-		do     func(*rapid.T)
-	}{
-		"sign up": {2, r.SignUp}, "follow": {5, r.Follow}, "unfollow": {2, r.Unfollow}, "block": {2, r.Block}, "unblock": {2, r.Unblock},
-		"mute": {1, r.Mute}, "unmute": {1, r.Unmute}, "remove follower": {1, r.RemoveFollower},
-		"post": {6, r.Post}, "post with a key": {2, r.PostWithKey}, "comment": {5, r.Comment}, "many comments": {1, r.ManyComments},
-		"repost": {5, r.Repost}, "unrepost": {2, r.Unrepost}, "delete": {4, r.Delete}, "delete the account": {1, r.DeleteAccount},
-		"read home": {2, r.ReadHome}, "read an account": {2, r.ReadAccount}, "read comments": {2, r.ReadComments},
-		"read a page of comments": {1, r.ReadCommentsPage}, "read reposts": {1, r.ReadReposts}, "read people": {1, r.ReadPeople},
-		"read messages": {2, r.ReadMessages}, "read a chain": {1, r.ReadContext}, "go on from an old cursor": {3, r.ReadOn},
-		"pass": {3, r.Pass}, "drain": {1, r.Drain}, "restart": {1, r.Restart}, "second server": {1, r.SecondServer},
-		"a day goes by": {1, r.Day},
-	} {
-		for i := range action.weight {
-			actions[fmt.Sprintf("%s %d", name, i)] = action.do
+	for _, me := range r.m.joined {
+		for _, other := range r.m.joined {
+			if me != other && rapid.Bool().Draw(rt, fmt.Sprintf("%d follows %d", me, other)) {
+				s := r.act(rt)
+				_, err := s.Relations.Follow(r.ctx, Viewer{UserID: me}, other)
+				r.must(rt, "follow", err)
+				r.m.follow(me, other, s.now())
+				rt.Logf("%d follows %d", me, other)
+			}
 		}
 	}
-	rt.Repeat(actions)
+	rt.Repeat(map[string]func(*rapid.T){"": r.Check, "step": r.Step})
 	r.Drain(rt)
 	checkInvariants(rt, r.servers[0].Backend)
 }
 
+// modelActions are what a step may be, with their weights.
+var modelActions = []struct {
+	weight int
+	name   string
+	do     func(*modelRun, *rapid.T)
+}{
+	{2, "sign up", (*modelRun).SignUp}, {6, "follow", (*modelRun).Follow}, {3, "unfollow", (*modelRun).Unfollow},
+	{2, "block", (*modelRun).Block}, {2, "unblock", (*modelRun).Unblock}, {1, "mute", (*modelRun).Mute}, {1, "unmute", (*modelRun).Unmute},
+	{1, "remove follower", (*modelRun).RemoveFollower}, {7, "post", (*modelRun).Post}, {2, "post with a key", (*modelRun).PostWithKey},
+	{5, "comment", (*modelRun).Comment}, {1, "many comments", (*modelRun).ManyComments}, {5, "repost", (*modelRun).Repost},
+	{2, "unrepost", (*modelRun).Unrepost}, {4, "delete", (*modelRun).Delete}, {1, "delete the account", (*modelRun).DeleteAccount},
+	{2, "read home", (*modelRun).ReadHome}, {2, "read an account", (*modelRun).ReadAccount}, {2, "read comments", (*modelRun).ReadComments},
+	{1, "read a page of comments", (*modelRun).ReadCommentsPage}, {1, "read reposts", (*modelRun).ReadReposts},
+	{1, "read people", (*modelRun).ReadPeople}, {1, "read messages", (*modelRun).ReadMessages}, {1, "read a chain", (*modelRun).ReadContext},
+	{2, "go on from an old cursor", (*modelRun).ReadOn}, {4, "pass", (*modelRun).Pass}, {1, "drain", (*modelRun).Drain},
+	{1, "restart", (*modelRun).Restart}, {1, "second server", (*modelRun).SecondServer}, {1, "a day goes by", (*modelRun).Day},
+}
+
+// Step does one of the actions.
+func (r *modelRun) Step(rt *rapid.T) {
+	total := 0
+	for _, a := range modelActions {
+		total += a.weight
+	}
+	left := pick(rt, "action", total)
+	for _, a := range modelActions {
+		if left -= a.weight; left < 0 {
+			rt.Logf("%s", a.name)
+			a.do(r, rt)
+			r.tally["step: "+a.name]++
+			return
+		}
+	}
+}
+
 // Chance.
+
+// pick is 0 to n-1, all alike: rapid's own integers are rather small ones.
+func pick(rt *rapid.T, label string, n int) int {
+	return rapid.Custom(func(t *rapid.T) int {
+		x := 0
+		for range bits.Len(uint(n)) + 3 {
+			x *= 2
+			if rapid.Bool().Draw(t, "bit") {
+				x++
+			}
+		}
+		return x % n
+	}).Draw(rt, label)
+}
+
+func oneOf[T any](rt *rapid.T, label string, list []T) T { return list[pick(rt, label, len(list))] }
 
 func (r *modelRun) server(rt *rapid.T) *modelServer {
 	if len(r.servers) == 1 {
 		return r.servers[0]
 	}
-	return r.servers[rapid.IntRange(0, len(r.servers)-1).Draw(rt, "server")]
+	return r.servers[pick(rt, "server", len(r.servers))]
 }
 
 // tick lets time pass, often none: equal milliseconds are part of the contract.
 func (r *modelRun) tick(rt *rapid.T) {
-	r.clock.Add(rapid.SampledFrom([]int64{0, 0, 0, 0, 1, 1, 2, 7, 30, 700}).Draw(rt, "ms"))
+	r.clock.Add(oneOf(rt, "ms", []int64{0, 0, 0, 0, 1, 1, 2, 7, 30, 700}))
 }
 
 // step is the beginning of every verb: time passes, and counters and timelines may be behind again.
@@ -232,7 +298,7 @@ func (r *modelRun) living() []UserID {
 
 // actor is somebody who can act.
 func (r *modelRun) actor(rt *rapid.T, label string) UserID {
-	return rapid.SampledFrom(r.living()).Draw(rt, label)
+	return oneOf(rt, label, r.living())
 }
 
 // noSuchUser is an id that nobody has.
@@ -240,23 +306,26 @@ const noSuchUser = UserID(1 << 40)
 
 // anybody may be gone, and is now and then nobody at all.
 func (r *modelRun) anybody(rt *rapid.T, label string) UserID {
-	if rapid.IntRange(0, 30).Draw(rt, label+" exists") == 30 {
+	if pick(rt, label+" exists", 31) == 30 {
 		return noSuchUser
 	}
-	return rapid.SampledFrom(r.m.joined).Draw(rt, label)
+	return oneOf(rt, label, r.m.joined)
 }
 
 // reader may be a stranger.
 func (r *modelRun) reader(rt *rapid.T) Viewer {
-	return Viewer{UserID: rapid.SampledFrom(append(r.living(), 0)).Draw(rt, "reader")}
+	return Viewer{UserID: oneOf(rt, "reader", append(r.living(), 0))}
 }
 
 // message is any message that there ever was, rather a new one.
 func (r *modelRun) message(rt *rapid.T) *modelMessage {
 	if len(r.m.written) == 0 {
-		rt.Skip("no messages yet")
+		r.Post(rt)
 	}
-	back := rapid.IntRange(0, len(r.m.written)-1).Draw(rt, "message, counted back")
+	back := pick(rt, "message, counted back", len(r.m.written))
+	if pick(rt, "a new one", 4) > 0 {
+		back %= 12
+	}
 	return r.m.messages[r.m.written[len(r.m.written)-1-back]]
 }
 
@@ -271,6 +340,8 @@ func (r *modelRun) answered(rt *rapid.T, what string, err error, want Code) bool
 	if got := CodeOf(err); got != want || want == "" && err != nil {
 		rt.Fatalf("%s answered %v (code %q), the model says %q", what, err, got, want)
 	}
+	rt.Logf("%s: %s", what, cmp.Or(want, "done"))
+	r.tally[strings.Join(strings.FieldsFunc(what, func(c rune) bool { return strings.ContainsRune("0123456789-+", c) }), "#")+" "+string(want)]++
 	return err == nil
 }
 
@@ -280,7 +351,7 @@ func (r *modelRun) answered(rt *rapid.T, what string, err error, want Code) bool
 func (r *modelRun) Check(rt *rapid.T) {
 	s, me := r.server(rt), r.actor(rt, "me")
 	r.checkHome(rt, s, me)
-	r.checkRelationship(rt, s, me, rapid.SampledFrom(r.m.joined).Draw(rt, "other"))
+	r.checkRelationship(rt, s, me, oneOf(rt, "other", r.m.joined))
 	if len(r.m.written) > 0 {
 		r.checkMessage(rt, s, Viewer{UserID: me}, r.message(rt))
 	}

@@ -27,8 +27,8 @@ var modelBadNames = []string{"", "a b", "a-b", "😀", strings.Repeat("n", 31), 
 
 func (r *modelRun) createPerson(rt *rapid.T) {
 	s := r.act(rt)
-	class := rapid.IntRange(0, len(modelNames)-1).Draw(rt, "name")
-	name := r.prefix + rapid.SampledFrom(modelNames[class]).Draw(rt, "spelling")
+	class := pick(rt, "name", len(modelNames))
+	name := r.prefix + oneOf(rt, "spelling", modelNames[class])
 	folded := fmt.Sprint(class)
 	id, err := s.Accounts.Create(r.ctx, name, "", "")
 	if r.m.names[folded] {
@@ -52,11 +52,11 @@ func (r *modelRun) joins(rt *rapid.T, id UserID, name, folded string) {
 
 // SignUp makes an account, sometimes with a password and a session, sometimes under a name that is none.
 func (r *modelRun) SignUp(rt *rapid.T) {
-	switch chance := rapid.IntRange(0, 9).Draw(rt, "how"); {
+	switch chance := pick(rt, "how", 10); {
 	case chance < 7:
 		r.createPerson(rt)
 	case chance < 9:
-		_, err := r.act(rt).Accounts.Create(r.ctx, rapid.SampledFrom(modelBadNames).Draw(rt, "bad name"), "", "")
+		_, err := r.act(rt).Accounts.Create(r.ctx, oneOf(rt, "bad name", modelBadNames), "", "")
 		r.answered(rt, "create with a bad name", err, CodeNameInvalid)
 	default:
 		r.signUpWithPassword(rt)
@@ -65,8 +65,8 @@ func (r *modelRun) SignUp(rt *rapid.T) {
 
 func (r *modelRun) signUpWithPassword(rt *rapid.T) {
 	s := r.act(rt)
-	class := rapid.IntRange(0, len(modelNames)-1).Draw(rt, "name")
-	name := r.prefix + rapid.SampledFrom(modelNames[class]).Draw(rt, "spelling")
+	class := pick(rt, "name", len(modelNames))
+	name := r.prefix + oneOf(rt, "spelling", modelNames[class])
 	granted, err := s.Accounts.SignUp(r.ctx, SignUp{Name: name, Password: "correct horse"})
 	if r.m.names[fmt.Sprint(class)] {
 		r.answered(rt, "sign up "+name, err, CodeNameTaken)
@@ -151,6 +151,7 @@ func (r *modelRun) published(rt *rapid.T, s *modelServer, me UserID, got *Messag
 		rt.Fatalf("%s gave %s at %s, the rules say %s at %s", s.name, got.ID, got.CreatedAt, x.id, x.at)
 	}
 	r.m.publish(x)
+	rt.Logf("on %s %s", s.name, r.m.describe(me, x, false))
 	r.same(rt, s, me, got, x)
 	r.checkMessage(rt, r.server(rt), r.reader(rt), x)
 }
@@ -159,12 +160,12 @@ var modelVisibilities = []Visibility{VisibilityPublic, VisibilityPublic, Visibil
 	VisibilityMutuals, VisibilityPrivate}
 
 func (r *modelRun) content(rt *rapid.T) string {
-	return rapid.SampledFrom([]string{"hello", "how are you?", "käse 🧀", " spaces ", "'; DROP TABLE msg_info; --", "line\nline"}).Draw(rt, "content")
+	return oneOf(rt, "content", []string{"hello", "how are you?", "käse 🧀", " spaces ", "'; DROP TABLE msg_info; --", "line\nline"})
 }
 
 func (r *modelRun) Post(rt *rapid.T) {
 	s, me := r.act(rt), r.actor(rt, "me")
-	d := Draft{Content: r.content(rt), Visibility: rapid.SampledFrom(modelVisibilities).Draw(rt, "visibility")}
+	d := Draft{Content: r.content(rt), Visibility: oneOf(rt, "visibility", modelVisibilities)}
 	got, err := s.Messages.Publish(r.ctx, Viewer{UserID: me}, d, KeyUse{})
 	r.must(rt, "post", err)
 	r.published(rt, s, me, got, &modelMessage{kind: KindOriginal, visibility: d.Visibility, content: d.Content})
@@ -177,7 +178,7 @@ func (r *modelRun) Comment(rt *rapid.T) {
 // ManyComments fills a fixed page.
 func (r *modelRun) ManyComments(rt *rapid.T) {
 	me, on := r.actor(rt, "me"), r.message(rt)
-	for range rapid.IntRange(2, 9).Draw(rt, "comments") {
+	for range 2 + pick(rt, "comments", 8) {
 		r.comment(rt, me, on, "again")
 	}
 }
@@ -205,7 +206,7 @@ func (r *modelRun) mayAnswer(me UserID, on *modelMessage) Code {
 
 func (r *modelRun) Repost(rt *rapid.T) {
 	s, me, of := r.act(rt), r.actor(rt, "me"), r.message(rt)
-	content := rapid.SampledFrom([]string{"", "", "", " \n", "look at this"}).Draw(rt, "words")
+	content := oneOf(rt, "words", []string{"", "", "", " \n", "look at this"})
 	got, created, err := s.Messages.Repost(r.ctx, Viewer{UserID: me}, of.id, content, KeyUse{})
 	what := fmt.Sprintf("on %s %d reposts %s", s.name, me, of.id)
 	if !r.answered(rt, what, err, r.mayRepost(me, of)) {
@@ -247,7 +248,7 @@ func (r *modelRun) Unrepost(rt *rapid.T) {
 	s, of := r.act(rt), r.message(rt)
 	me := r.actor(rt, "me")
 	if passed := of.passedOn; len(passed) > 0 && rapid.Bool().Draw(rt, "by one who did") {
-		if who := rapid.SampledFrom(passed).Draw(rt, "repost").Author; !r.m.people[who].gone {
+		if who := oneOf(rt, "repost", passed).Author; !r.m.people[who].gone {
 			me = who
 		}
 	}
@@ -269,7 +270,7 @@ func (r *modelRun) Unrepost(rt *rapid.T) {
 func (r *modelRun) Delete(rt *rapid.T) {
 	s, x := r.act(rt), r.message(rt)
 	me := x.id.Author
-	if r.m.people[me].gone || rapid.IntRange(0, 4).Draw(rt, "by another") == 4 {
+	if r.m.people[me].gone || pick(rt, "by another", 5) == 4 {
 		me = r.actor(rt, "me")
 	}
 	want := Code("")
@@ -288,8 +289,8 @@ func (r *modelRun) Delete(rt *rapid.T) {
 // DeleteAccount ends an account. What others see of it ends at once; what the job has to end, the follows, is drained
 // before the story goes on.
 func (r *modelRun) DeleteAccount(rt *rapid.T) {
-	if len(r.living()) < 4 || rapid.IntRange(0, 3).Draw(rt, "really") != 0 {
-		rt.Skip("too few people")
+	if len(r.living()) < 4 || pick(rt, "really", 3) < 2 {
+		return
 	}
 	s, me := r.act(rt), r.actor(rt, "me")
 	r.must(rt, "delete an account", s.Accounts.Erase(r.ctx, me))
@@ -306,6 +307,7 @@ func (r *modelRun) DeleteAccount(rt *rapid.T) {
 		r.answered(rt, "read the message "+x.id.String()+" of a deleted account", err, CodeNotFound)
 	}
 	r.m.eraseAccount(me, s.now())
+	r.saved = slices.DeleteFunc(r.saved, func(c *savedCursor) bool { return slices.Contains(c.list.who, me) })
 	r.Drain(rt)
 }
 
@@ -326,8 +328,8 @@ type modelKeyUse struct {
 
 func (r *modelRun) PostWithKey(rt *rapid.T) {
 	s, me := r.act(rt), r.actor(rt, "me")
-	k := modelKey{me, rapid.SampledFrom([]string{"k1", "k2"}).Draw(rt, "key")}
-	body := rapid.SampledFrom([]string{"one", "one", "one", "two"}).Draw(rt, "body")
+	k := modelKey{me, oneOf(rt, "key", []string{"k1", "k2"})}
+	body := oneOf(rt, "body", []string{"one", "one", "one", "two"})
 	use := KeyUse{Key: k.key, Route: "POST /v1/messages", BodyHash: sha256.Sum256([]byte(body))}
 	known := r.keys[k]
 	if known != nil && s.now()-known.at > 24*3600_000 {
@@ -349,7 +351,7 @@ func (r *modelRun) PostWithKey(rt *rapid.T) {
 	r.published(rt, s, me, got, &modelMessage{kind: KindOriginal, visibility: VisibilityPublic, content: body})
 	known = &modelKeyUse{body: body, at: s.now(), id: got.ID}
 	r.keys[k] = known
-	if rapid.IntRange(0, 3).Draw(rt, "answer is kept") > 0 {
+	if pick(rt, "answer is kept", 4) > 0 {
 		known.status, known.answer = 201, "the answer to "+got.ID.String()
 		r.must(rt, "keep", s.Keys.Keep(r.ctx, Viewer{UserID: me}, use, known.status, []byte(known.answer)))
 	}
@@ -393,16 +395,16 @@ func (r *modelRun) Restart(rt *rapid.T) {
 // SecondServer opens another one on the same store, or closes it. Its clock is a little off.
 func (r *modelRun) SecondServer(rt *rapid.T) {
 	if len(r.servers) == 2 {
-		r.must(rt, "close", r.shut(rapid.IntRange(0, 1).Draw(rt, "which")))
+		r.must(rt, "close", r.shut(pick(rt, "which", 2)))
 		return
 	}
-	r.must(rt, "open a second server", r.open(rapid.SampledFrom([]int64{0, -25, 40, 3}).Draw(rt, "skew")))
+	r.must(rt, "open a second server", r.open(oneOf(rt, "skew", []int64{0, -25, 40, 3})))
 }
 
 // Day lets tombstones and keys run out.
 func (r *modelRun) Day(rt *rapid.T) {
-	if rapid.IntRange(0, 2).Draw(rt, "really") != 0 {
-		rt.Skip("not now")
+	if pick(rt, "really", 3) < 2 {
+		return
 	}
 	r.clock.Add(25 * 3600_000)
 	r.Pass(rt)
