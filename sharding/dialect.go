@@ -100,7 +100,7 @@ func (d Dialect) mark(m string) string {
 	case "table":
 		return pick("ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=DYNAMIC", "WITHOUT ROWID")
 	}
-	return "{" + m + "}" // {epoch} is filled in by WriteStatement
+	return "{" + m + "}" // {epoch} is filled in by WriteStatements
 }
 
 func varbinary(q string) string {

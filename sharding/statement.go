@@ -9,22 +9,37 @@ import (
 // epochMark stands in a statement where the epoch that it was planned under belongs.
 const epochMark = "{epoch}"
 
-// WriteStatement runs one statement for buckets of that shard, alone where it can be: then the statement itself takes the
-// shared lock and compares the epoch, because it joins shard_state under {share} with `epoch = {epoch}`. No row matched
-// means that the epoch has to be asked, and not that there was nothing to do. While a bucket journals, after a deadlock
-// and on SQLite it runs inside the bracket of every write. It must be one that can be done twice. Errors are those of
-// WriteShard.
-func (c *Cluster) WriteStatement(ctx context.Context, shard *Shard, buckets []Bucket, changed Changed, query string, args ...any) (int64, error) {
-	if n, done, err := c.writeAlone(ctx, shard, buckets, query, args); done {
-		return n, shard.pool.wrap(err)
+// Statement is a write that can be done twice and that takes care of ownership by itself: it joins shard_state under
+// {share} with `epoch = {epoch}`. Changed names the rows that it changes, or may change.
+type Statement struct {
+	Changed Changed
+	Query   string
+	Args    []any
+}
+
+// WriteStatements runs statements for buckets of that shard and returns how many rows they wrote. A single one runs alone
+// where it can, without a transaction around it: the statement itself takes the shared lock and compares the epoch, and no
+// row matched means that the epoch has to be asked, and not that there was nothing to do. Several, and one while a bucket
+// journals, after a deadlock and on SQLite, run inside the bracket of every write. Errors are those of WriteShard.
+func (c *Cluster) WriteStatements(ctx context.Context, shard *Shard, buckets []Bucket, list ...Statement) (int64, error) {
+	if len(list) == 1 {
+		if n, done, err := c.writeAlone(ctx, shard, buckets, list[0].Query, list[0].Args); done {
+			return n, shard.pool.wrap(err)
+		}
 	}
-	var n int64
+	var total int64
 	err := c.WriteShard(ctx, shard, buckets, func(ctx context.Context, tx *Tx) error {
-		var err error
-		n, err = tx.Exec(ctx, changed, at(query, tx.view.epoch), args...)
-		return err
+		total = 0
+		for _, s := range list {
+			n, err := tx.Exec(ctx, s.Changed, at(s.Query, tx.view.epoch), s.Args...)
+			if err != nil {
+				return err
+			}
+			total += n
+		}
+		return nil
 	})
-	return n, err
+	return total, err
 }
 
 func at(query string, epoch int64) string {

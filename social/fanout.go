@@ -224,28 +224,28 @@ func (b *Backend) spansOf(ctx context.Context, q reader, author UserID, page []f
 // written now.
 func (b *Backend) deliver(ctx context.Context, d *delivery) (refused []sharding.Bucket, n int64, err error) {
 	return b.perShard(ctx, d.fans, max(1, fanPage/len(d.msgs)), func(ctx context.Context, shard *sharding.Shard, part []fan) (int64, error) {
-		var total int64
-		for _, msg := range d.msgs {
-			due := part
-			if len(d.msgs) > 1 {
-				due = nil
-				for _, f := range part {
-					if d.spans[f.id].due(msg) {
-						due = append(due, f)
-					}
+		return b.Cluster.WriteStatements(ctx, shard, b.bucketsOf(part), b.statements(shard, d, part)...)
+	})
+}
+
+// statements are what brings the messages to some of the page's fans, all of one shard: one for each message.
+func (b *Backend) statements(shard *sharding.Shard, d *delivery, part []fan) []sharding.Statement {
+	var out []sharding.Statement
+	for _, msg := range d.msgs {
+		due := part
+		if len(d.msgs) > 1 {
+			due = nil
+			for _, f := range part {
+				if d.spans[f.id].due(msg) {
+					due = append(due, f)
 				}
 			}
-			if len(due) == 0 {
-				continue
-			}
-			n, err := b.deliverTo(ctx, shard, msg, due)
-			if err != nil {
-				return 0, err
-			}
-			total += n
 		}
-		return total, nil
-	})
+		if len(due) > 0 {
+			out = append(out, b.deliveryTo(shard, msg, due))
+		}
+	}
+	return out
 }
 
 // shardWrite writes for some fans of one shard, in one transaction or several that can each be done twice.
@@ -310,11 +310,11 @@ func (b *Backend) bucketsOf(fans []fan) []sharding.Bucket {
 	return out
 }
 
-// deliverTo is the one statement: rows are selected from the readers' own follow rows, locked in share mode, so that an
+// deliveryTo is the one statement: rows are selected from the readers' own follow rows, locked in share mode, so that an
 // unfollow either commits first (then nothing is selected) or sees the entry and removes it. The reader's rev must be the
 // fan row's: a follow that the page of fans did not hold brings what it is due with its own backfill, and is due nothing
 // older than that (REVIEW F8, F17).
-func (b *Backend) deliverTo(ctx context.Context, shard *sharding.Shard, msg *stored, fans []fan) (int64, error) {
+func (b *Backend) deliveryTo(shard *sharding.Shard, msg *stored, fans []fan) sharding.Statement {
 	limited := 0
 	if msg.visibility.Limited() {
 		limited = 1
@@ -325,13 +325,13 @@ func (b *Backend) deliverTo(ctx context.Context, shard *sharding.Shard, msg *sto
 		args = append(args, b.bucket(f.id), int64(f.id), relFollow, int64(msg.id.Author), f.row.rev)
 	}
 	args = append(args, stateLive)
-	return b.Cluster.WriteStatement(ctx, shard, b.bucketsOf(fans), entriesOf(b, msg, fans), `
+	return sharding.Statement{Changed: entriesOf(b, msg, fans), Args: args, Query: `
 		INSERT INTO msg_index (bucket, user_id, time_ms, author_id, msg_id, rev, state, kind, limited)
 		SELECT r.bucket, r.user_id, ?, ?, ?, r.rev, ?, ?, ?
 		FROM shard_state e {straight} user_relation r {primary}
-		WHERE e.id = 1 AND e.epoch = {epoch} AND `+shard.Dialect().In("r.bucket, r.user_id, r.kind, r.other_id, r.rev", len(fans))+` AND r.state = ?
+		WHERE e.id = 1 AND e.epoch = {epoch} AND ` + shard.Dialect().In("r.bucket, r.user_id, r.kind, r.other_id, r.rev", len(fans)) + ` AND r.state = ?
 		{share}
-		{upsert bucket, user_id, time_ms, author_id, msg_id} rev = {greatest}(msg_index.rev, {new rev})`, args...)
+		{upsert bucket, user_id, time_ms, author_id, msg_id} rev = {greatest}(msg_index.rev, {new rev})`}
 }
 
 func entriesOf(b *Backend, msg *stored, fans []fan) sharding.Changed {

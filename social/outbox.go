@@ -206,8 +206,8 @@ func (b *Backend) Run(ctx context.Context) error {
 	for range workers {
 		go func() {
 			defer func() { running <- struct{}{} }()
-			for h := range jobs {
-				b.runJob(ctx, h)
+			for e := range jobs {
+				b.runJobs(ctx, b.more([]*effect{e}))
 			}
 		}()
 	}
@@ -264,14 +264,13 @@ func (b *Backend) Pass(ctx context.Context) (int, error) {
 		b.runJob(ctx, h)
 	}
 	for {
-		select {
-		case h := <-b.hints:
-			b.runJob(ctx, h)
-			n++
-		default:
+		hinted := b.more(nil)
+		if len(hinted) == 0 {
 			b.ack.flush(ctx)
 			return n, err
 		}
+		b.runJobs(ctx, hinted)
+		n += len(hinted)
 	}
 }
 
