@@ -40,6 +40,7 @@ type world struct {
 	servers atomic.Pointer[[]string] // each request goes to any of these addresses
 	dying   atomic.Bool              // a server is being killed: there may be no answer
 	outage  atomic.Bool              // a part is away: an answer may be a 503
+	lag     atomic.Int64             // so many milliseconds later another server decides by what was acknowledged
 
 	mu       sync.Mutex
 	ends     map[string]ending // of messages
@@ -78,6 +79,8 @@ func (w *world) wrong(format string, args ...any) {
 		w.t.Fail()
 	}
 }
+
+func (w *world) late() time.Duration { return time.Duration(w.lag.Load()) * time.Millisecond }
 
 func (w *world) right() bool {
 	w.mu.Lock()
@@ -203,7 +206,7 @@ func (w *world) ended(id string, at time.Time) (may, must bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e := w.ends[id]
-	return e.begun, !e.acked.IsZero() && e.acked.Before(at)
+	return e.begun, !e.acked.IsZero() && e.acked.Before(at.Add(-w.late()))
 }
 
 // message is one as the API shows it.
@@ -266,8 +269,9 @@ type person struct {
 	wrote           map[string]message // live ones, by id
 	deleted         map[string]message
 	follows         map[*person]bool
-	open            *act   // got no answer: nothing else is written before it is known what became of it
-	repeats         []*act // published with a key, known to have happened or not, and to be sent again
+	turned          time.Time // when that last changed
+	open            *act      // got no answer: nothing else is written before it is known what became of it
+	repeats         []*act    // published with a key, known to have happened or not, and to be sent again
 	acts            int
 }
 
@@ -303,6 +307,19 @@ func (w *world) signUp(prefix string, n int, seed uint64) []*person {
 		w.people = append(w.people, p)
 	}
 	return made
+}
+
+// part makes a world of some of the people, who have had nothing to do with anybody yet.
+func (w *world) part(people []*person) *world {
+	part := newWorld(w.t, *w.servers.Load()...)
+	part.people = people
+	for _, p := range people {
+		p.w = part
+		for _, m := range p.wrote {
+			part.post(m)
+		}
+	}
+	return part
 }
 
 func (p *person) ask(method, path string, body any, key string) answer {
@@ -417,14 +434,14 @@ func (p *person) follow(other *person, live bool) {
 		if err := got.into(&r); err != nil || got.status != http.StatusOK && !pending || r.Following != live {
 			p.w.wrong("%s %s: %d %s, %v", a.method, a.path, got.status, got.body, err)
 		}
-		p.follows[other] = live
+		p.follows[other], p.turned = live, time.Now()
 	}
 	a.find = func() bool {
 		var got page[relationship]
 		if _, ok := p.get("/v1/accounts/relationships?ids="+other.id, &got); !ok || len(got.Items) != 1 {
 			return false
 		}
-		p.follows[other] = got.Items[0].Following
+		p.follows[other], p.turned = got.Items[0].Following, time.Now()
 		return true
 	}
 	p.do(a)
@@ -599,7 +616,8 @@ func (p *person) readHome() {
 	for other, live := range p.follows {
 		followed[other.id] = followed[other.id] || live
 	}
-	p.checkList("home", got.Items, a.began, func(m message) bool { return followed[m.Author.ID] && m.Kind != "comment" })
+	justTurned := p.turned.After(a.began.Add(-p.w.late()))
+	p.checkList("home", got.Items, a.began, func(m message) bool { return (followed[m.Author.ID] || justTurned) && m.Kind != "comment" })
 	var mine, want []message
 	for _, m := range got.Items {
 		if m.Author.ID == p.id {
@@ -643,6 +661,65 @@ func (p *person) checkList(what string, list []message, began time.Time, allowed
 			p.w.wrong("%s, read by %s, is out of order: %s", what, p.name, idsOf(list))
 		}
 	}
+}
+
+// tells does at one server what must decide at another one: posting, a follow and its end, a deletion, a block and its
+// end, a log-out. The other server has just been asked about each, so that it would answer from what it remembers.
+func (p *person) tells(other *person, here, there string) {
+	at := func(server string, who *person, method, path string, body any, want int) answer {
+		a := p.w.askAt(server, who.token, method, path, body, "")
+		if a.status != want {
+			p.w.wrong("%s %s as %s: %d, should be %d: %s", method, path, who.name, a.status, want, a.body)
+		}
+		return a
+	}
+	// decides waits until the other server answers with a status: at once, but for the lag.
+	decides := func(who *person, path string, want int) {
+		since := time.Now()
+		for {
+			a := p.w.askAt(there, who.token, "GET", path, nil, "")
+			if a.status == want {
+				return
+			}
+			if a.began.Sub(since) >= p.w.late() {
+				p.w.wrong("GET %s as %s is answered with %d %s after the other server's word, should be %d", path, who.name, a.status, a.began.Sub(since), want)
+				return
+			}
+		}
+	}
+	publish := func(visibility string) string {
+		var m message
+		a := at(here, p, "POST", "/v1/messages", map[string]string{"content": "for " + visibility, "visibility": visibility}, 201)
+		if err := a.into(&m); err != nil {
+			p.w.wrong("%v", err)
+		}
+		return "/v1/messages/" + m.ID
+	}
+	session := *other
+	var granted struct{ Token string }
+	if err := at(here, p, "POST", "/v1/sessions", map[string]string{"name": other.name, "password": "correct horse"}, 201).into(&granted); err != nil {
+		p.w.wrong("%v", err)
+	}
+	session.token = granted.Token
+	at(here, other, "PUT", "/v1/accounts/"+p.id+"/follow", nil, 200)
+	public, limited := publish("public"), publish("followers")
+	for _, path := range []string{public, limited} {
+		decides(other, path, 200)
+	}
+	decides(&session, "/v1/accounts/me", 200)
+
+	at(here, p, "PUT", "/v1/accounts/"+other.id+"/block", nil, 200)
+	decides(other, public, 404)
+	decides(other, limited, 404)
+	at(here, p, "DELETE", "/v1/accounts/"+other.id+"/block", nil, 200)
+	decides(other, public, 200)
+	decides(other, limited, 404) // the follow has ended
+	at(here, p, "DELETE", public, nil, 204)
+	decides(other, public, 404)
+	decides(p, public, 404)
+	at(here, &session, "DELETE", "/v1/sessions/current", nil, 204)
+	decides(&session, "/v1/accounts/me", 401)
+	decides(&session, public, 401)
 }
 
 // together runs something for everybody at once, and waits.

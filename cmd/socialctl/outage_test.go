@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"socialctl/configs"
+	"socialctl/sharding/shardingtest"
+)
+
+// services are two MariaDB servers and Redis of a test's own, which it may stop.
+type services struct {
+	t   *testing.T
+	dir string
+}
+
+func ownServices(t *testing.T) *services {
+	t.Helper()
+	s := &services{t, t.TempDir()}
+	t.Cleanup(func() { s.run("down", "--purge", "mariadb", "redis") })
+	s.run("up", "mariadb", "redis")
+	return s
+}
+
+func (s *services) run(args ...string) {
+	s.t.Helper()
+	cmd := exec.Command(filepath.Join(shardingtest.Root(s.t), "scripts", "services"), args...)
+	cmd.Env = append(plainEnvironment(), "SOCIALCTL_SERVICES_DIR="+s.dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("services %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// address is what the script has written into its file of addresses.
+func (s *services) address(name string) string {
+	s.t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.dir, "env"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), name+"="); ok {
+			return value
+		}
+	}
+	s.t.Fatalf("%s is not among\n%s", name, text)
+	return ""
+}
+
+// signal sends a signal to one of the servers.
+func (s *services) signal(name string, signal syscall.Signal) {
+	s.t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.dir, name, "pid"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, signal); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// ways are how a server goes away and comes back.
+var ways = []struct {
+	name     string
+	away     func(s *services, name string)
+	back     func(s *services, name string)
+	duration time.Duration
+}{
+	{"stopped", func(s *services, name string) { s.run("stop", name) }, func(s *services, name string) { s.run("start", name) }, 2 * time.Second},
+	{"killed", func(s *services, name string) { s.run("kill", name) }, func(s *services, name string) { s.run("start", name) }, 2 * time.Second},
+	{"frozen", func(s *services, name string) { s.signal(name, syscall.SIGSTOP) }, func(s *services, name string) { s.signal(name, syscall.SIGCONT) }, 4 * time.Second},
+}
+
+// cluster makes four shards on the two servers, and returns the configuration file. Shards lie on a, b, a, b, and there
+// are as many buckets as a multiple of four: even ids live on a, odd ones on b.
+func (s *services) cluster(program string, more ...string) string {
+	s.t.Helper()
+	cfg := configs.Default()
+	cfg.Data = s.t.TempDir()
+	cfg.Databases = map[string]configs.Database{
+		"a": {DSN: s.address("SOCIALCTL_TEST_MYSQL_A"), MaxConns: 32},
+		"b": {DSN: s.address("SOCIALCTL_TEST_MYSQL_B"), MaxConns: 32},
+	}
+	cfg.Meta = configs.Meta{Database: "a", Schema: "social_meta"}
+	cfg.Redis = configs.Redis{Addrs: []string{s.address("SOCIALCTL_TEST_REDIS")}}
+	config := configFile(s.t, cfg, more...)
+	command(s.t, program, config, "shard", "init", "--shards", "4", "--buckets", "64", "--databases", "a,b")
+	return config
+}
+
+// command runs a command of the program, which must succeed, and returns what it printed.
+func command(t *testing.T, program, config string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, append([]string{"--config", config}, args...)...)
+	cmd.Env = plainEnvironment()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Errorf("socialctl %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.String())
+	}
+	return string(out)
+}
+
+// splitByDatabase makes three worlds: people of database a alone, people of b alone, and people of both.
+func splitByDatabase(everybody *world, each int) map[string]*world {
+	parts := map[string]*world{}
+	taken := map[*person]bool{}
+	for name, parity := range map[string]int{"mariadb-a": 0, "mariadb-b": 1, "both": -1} {
+		var some []*person
+		for _, p := range everybody.people {
+			if id, _ := strconv.Atoi(p.id); len(some) < each && !taken[p] && (id%2 == parity || parity < 0) {
+				some, taken[p] = append(some, p), true
+			}
+		}
+		parts[name] = everybody.part(some)
+	}
+	return parts
+}
+
+// TestMariaDBStoppedAndStarted takes each of two database servers away under a load and brings it back. What needs it is
+// answered with 503 meanwhile, by the deadline of a request, and never with something wrong; whoever lives on the other
+// one with all of theirs goes on unhindered; after some seconds nobody is refused any more; in the end nothing
+// acknowledged has been lost and every effect has arrived.
+func TestMariaDBStoppedAndStarted(t *testing.T) {
+	if testing.Short() {
+		return // real servers alone
+	}
+	s := ownServices(t)
+	program := buildProgram(t)
+	config := s.cluster(program, "http: {request_timeout: 5s}")
+	servers := []*serving{startServing(t, program, config), startServing(t, program, config)}
+	everybody := newWorld(t, servers[0].addr, servers[1].addr)
+	everybody.signUp("person", 32, uint64(time.Now().UnixNano()))
+	parts := splitByDatabase(everybody, 8)
+	for _, w := range parts {
+		w.patience, w.pace = 5500*time.Millisecond, 5*time.Millisecond
+	}
+	for _, way := range ways {
+		for _, name := range []string{"mariadb-a", "mariadb-b"} {
+			t.Run(way.name+" "+name, func(t *testing.T) {
+				var over atomic.Bool
+				var running sync.WaitGroup
+				for _, w := range parts {
+					w.t = t
+					running.Go(func() { w.together(w.people, func(p *person) { p.live(over.Load) }) })
+				}
+				time.Sleep(300 * time.Millisecond)
+				parts[name].outage.Store(true)
+				parts["both"].outage.Store(true)
+				way.away(s, name)
+				time.Sleep(way.duration)
+				way.back(s, name)
+				began := time.Now()
+				for _, server := range servers {
+					awaitReady(t, server.addr)
+				}
+				if took := time.Since(began); took > 4*time.Second {
+					t.Errorf("ready again only after %s", took)
+				}
+				parts[name].outage.Store(false)
+				parts["both"].outage.Store(false)
+				time.Sleep(500 * time.Millisecond)
+				over.Store(true)
+				running.Wait()
+				for part, w := range parts {
+					t.Logf("%s: %s", part, w.tally())
+					w.settle()
+					w.together(w.people, func(p *person) { p.check() })
+				}
+			})
+		}
+	}
+	for _, w := range parts {
+		w.t = t
+	}
+	for _, server := range servers {
+		server.stop()
+	}
+}
+
+// TestRedisStoppedAndStarted takes Redis away under a load and brings it back. Nobody notices but by the clock: all
+// answers are right and none is a refusal, and what one server has acknowledged decides on the other, within half a
+// second where it happened in the very moment.
+func TestRedisStoppedAndStarted(t *testing.T) {
+	if testing.Short() {
+		return // real servers alone
+	}
+	s := ownServices(t)
+	program := buildProgram(t)
+	config := s.cluster(program)
+	servers := []*serving{startServing(t, program, config), startServing(t, program, config)}
+	w := newWorld(t, servers[0].addr, servers[1].addr)
+	pair := w.signUp("pair", 2, 1)
+	w.people = nil
+	w.signUp("person", 12, uint64(time.Now().UnixNano()))
+	w.pace = 5 * time.Millisecond
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			w.t = t
+			var over atomic.Bool
+			var running sync.WaitGroup
+			running.Go(func() { w.together(w.people, func(p *person) { p.live(over.Load) }) })
+			told := 0
+			running.Go(func() {
+				for ; !over.Load() && w.right(); told++ {
+					pair[0].tells(pair[1], servers[told%2].addr, servers[1-told%2].addr)
+				}
+			})
+			time.Sleep(500 * time.Millisecond)
+			w.lag.Store(500)
+			way.away(s, "redis")
+			time.Sleep(way.duration)
+			way.back(s, "redis")
+			time.Sleep(time.Second)
+			w.lag.Store(0)
+			time.Sleep(500 * time.Millisecond)
+			over.Store(true)
+			running.Wait()
+			t.Logf("%s; %d rounds of the two", w.tally(), told)
+			w.settle()
+			w.together(w.people, func(p *person) { p.check() })
+		})
+	}
+	w.t = t
+	for _, server := range servers {
+		server.stop()
+	}
+}
