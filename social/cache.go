@@ -88,6 +88,7 @@ type cache struct {
 	patience time.Duration // of one try to raise an epoch
 	closing  chan struct{}
 	owing    sync.WaitGroup
+	flights  flights
 
 	found, created, unusable, failures, forgotten, raised atomic.Int64
 }
@@ -103,6 +104,7 @@ func newCache(cluster *sharding.Cluster, link *redisLink, log *slog.Logger) *cac
 func (c *cache) close() {
 	close(c.closing)
 	c.owing.Wait()
+	c.flights.wait.Wait()
 }
 
 // cacheStats counts since the start.
@@ -131,7 +133,7 @@ func (c *cache) tags(ctx context.Context, keys []cacheKey) []tag {
 	}
 	within, cancel := context.WithTimeout(ctx, redisPatience)
 	defer cancel()
-	err := l.fetch(within)
+	err := c.flights.fetch(within, l)
 	if err == nil {
 		err = l.create(within)
 	}
@@ -175,6 +177,7 @@ type lookup struct {
 	names      []string
 	tags       []tag
 	created    int
+	landed     chan error // of a lookup that flies with others
 }
 
 func (c *cache) lookup(keys []cacheKey) *lookup {
