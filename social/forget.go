@@ -50,6 +50,31 @@ func (c *cache) forgetAfter(ctx context.Context, err error, keys ...cacheKey) {
 	}
 }
 
+// forgetFor forgets what the verbs that owe these effects have changed: whoever finds them in the outbox cannot know
+// whether the server that committed them lived on to forget it.
+func (b *Backend) forgetFor(ctx context.Context, effs []*effect) {
+	var keys []cacheKey
+	for _, e := range effs {
+		switch e.kind {
+		case effEdge, effBlocked:
+			keys = append(keys, viewerKey(e.owner))
+		case effReference:
+			var p referencePayload
+			if e.decode(&p) == nil {
+				keys = append(keys, viewerKey(e.owner), messageKey(p.By))
+			}
+		case effRemoval:
+			var p deliveryPayload
+			if e.decode(&p) == nil {
+				keys = append(keys, viewerKey(e.owner), messageKey(MessageID{e.owner, p.N}))
+			}
+		case effDeleteAccount:
+			keys = append(keys, accountKey(e.owner), sessionKey(e.owner), viewerKey(e.owner))
+		}
+	}
+	b.cache.forget(ctx, keys...)
+}
+
 // removeChunk bounds the commands of one pipeline: a server that answers while it still reads would otherwise block on
 // answers that nobody takes yet.
 const removeChunk = 200

@@ -154,7 +154,7 @@ func TestKeepKeepsNothingOfAFollowThatNeverWas(t *testing.T) {
 	})
 }
 
-// unsettledFollow commits a follow as a server does that dies before it has applied its effects.
+// unsettledFollow commits a follow as a server does that dies before it has forgotten or applied anything.
 func unsettledFollow(t *testing.T, b *Backend, v, other Viewer) {
 	t.Helper()
 	err := b.Cluster.Write(t.Context(), int64(v.UserID), func(ctx context.Context, tx *sharding.Tx) error {
@@ -171,7 +171,6 @@ func unsettledFollow(t *testing.T, b *Backend, v, other Viewer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.cache.forget(t.Context(), viewerKey(v.UserID), accountKey(v.UserID))
 }
 
 // What was for mutuals stayed in a timeline, unseen, when its author stopped following the reader.
@@ -202,5 +201,96 @@ func TestMessagesForMutualsLeaveWhenTheAuthorUnfollows(t *testing.T) {
 			t.Fatalf("%d tombstones and jobs are left after a day", n)
 		}
 		checkInvariants(t, b)
+	})
+}
+
+// A server that died between its commit and the deletion of the tags left the other servers with their copies for a day.
+func TestWhatADeadServerDidNotForgetIsForgottenByTheWorkers(t *testing.T) {
+	onClock(t, nil, func(t *testing.T, s *modelStore, b *Backend) {
+		author, reader := person(t, b), person(t, b)
+		m, deleted := post(t, b, author, "hello", VisibilityPublic), post(t, b, author, "deleted", VisibilityPublic)
+		c, err := b.Messages.Comment(t.Context(), author, m.ID, "deleted too", KeyUse{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.passAll(t)
+		if err := s.open(0); err != nil {
+			t.Fatal(err)
+		}
+		see := func(want int) {
+			t.Helper()
+			seen, err := b.Messages.GetMany(t.Context(), reader, []MessageID{m.ID, deleted.ID, c.ID})
+			if err != nil || len(seen) != want {
+				t.Fatalf("%d messages of %d, %v", len(seen), want, err)
+			}
+		}
+		see(3)
+		if got := home(t, b, reader, 20); len(got) != 0 {
+			t.Fatalf("home has %q", contents(got))
+		}
+		dies := s.servers[1].Backend
+		unsettledFollow(t, dies, reader, author)
+		for _, id := range []MessageID{deleted.ID, c.ID} {
+			err := dies.Cluster.Write(t.Context(), int64(id.Author), func(ctx context.Context, tx *sharding.Tx) error {
+				if _, err := dies.lockLive(ctx, tx, id.Author); err != nil {
+					return err
+				}
+				_, err := dies.eraseTx(ctx, tx, id)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.passAll(t)
+		see(1)
+		if got := contents(home(t, b, reader, 20)); !slices.Equal(got, []string{"hello"}) {
+			t.Fatalf("home has %q", got)
+		}
+	})
+}
+
+// The key of a repeated repost named a message that there was not, or was another one later.
+func TestTheKeyOfARepeatedRepostNamesTheRepostThatThereIs(t *testing.T) {
+	onClock(t, nil, func(t *testing.T, s *modelStore, b *Backend) {
+		author, reader := person(t, b), person(t, b)
+		m := post(t, b, author, "hello", VisibilityPublic)
+		first, created, err := b.Messages.Repost(t.Context(), reader, m.ID, "", KeyUse{})
+		if err != nil || !created {
+			t.Fatalf("%t, %v", created, err)
+		}
+		use := KeyUse{Key: "k", Route: "POST reposts"}
+		again, created, err := b.Messages.Repost(t.Context(), reader, m.ID, "", use)
+		if err != nil || created || again.ID != first.ID {
+			t.Fatalf("%+v, %t, %v", again, created, err)
+		}
+		s.clock.Add(2 * inProgressFor) // the answer was never kept: the server died
+		replay, err := b.Keys.Begin(t.Context(), reader, use)
+		if err != nil || replay == nil || replay.Message != first.ID {
+			t.Fatalf("the key answers %+v, %v, and not %s", replay, err, first.ID)
+		}
+	})
+}
+
+// A refusal under a key that was used more than a day ago, and whose answer was never kept, was not kept either.
+func TestARefusalUnderAnOldKeyIsKept(t *testing.T) {
+	onClock(t, nil, func(t *testing.T, s *modelStore, b *Backend) {
+		author := person(t, b)
+		use := KeyUse{Key: "k", Route: "POST messages"}
+		if _, err := b.Messages.Publish(t.Context(), author, Draft{Content: "hello"}, use); err != nil {
+			t.Fatal(err)
+		}
+		s.clock.Add(25 * time.Hour.Milliseconds())
+		use.BodyHash[0]++
+		if replay, err := b.Keys.Begin(t.Context(), author, use); replay != nil || err != nil {
+			t.Fatalf("%+v, %v", replay, err)
+		}
+		if err := b.Keys.Keep(t.Context(), author, use, 422, []byte("empty")); err != nil {
+			t.Fatal(err)
+		}
+		replay, err := b.Keys.Begin(t.Context(), author, use)
+		if err != nil || replay == nil || replay.Status != 422 || string(replay.Body) != "empty" {
+			t.Fatalf("the key answers %+v, %v", replay, err)
+		}
 	})
 }

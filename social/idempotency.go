@@ -109,10 +109,11 @@ func (k *Keys) Keep(ctx context.Context, v Viewer, use KeyUse, status int, body 
 		if _, err := k.b.lockLive(ctx, tx, v.UserID); err != nil {
 			return err
 		}
-		key, _ := use.hashes()
+		key, same := use.hashes()
 		n, err := tx.Exec(ctx, sharding.Key("idempotency", k.b.bucket(v.UserID), int64(v.UserID), key), `
-			UPDATE idempotency SET status = ?, answer = ? WHERE bucket = ? AND user_id = ? AND key_hash = ? AND status = 0`,
-			status, string(body), k.b.bucket(v.UserID), int64(v.UserID), key)
+			UPDATE idempotency SET status = ?, answer = ?
+			WHERE bucket = ? AND user_id = ? AND key_hash = ? AND status = 0 AND use_hash = ? AND created_ms >= ?`,
+			status, string(body), k.b.bucket(v.UserID), int64(v.UserID), key, same, k.b.now()-keyLife.Milliseconds())
 		if err != nil || n > 0 {
 			return err
 		}

@@ -185,6 +185,9 @@ type modelRun struct {
 	arrived map[UserID]map[MessageID]bool
 	keys    map[modelKey]*modelKeyUse
 	saved   []*savedCursor
+
+	late     []lateEffect
+	sleepers []lateDelivery
 }
 
 func newModelRun(rt *rapid.T, s *modelStore) *modelRun {
@@ -229,6 +232,7 @@ var modelActions = []struct {
 	{1, "read a page of comments", (*modelRun).ReadCommentsPage}, {1, "read reposts", (*modelRun).ReadReposts},
 	{1, "read people", (*modelRun).ReadPeople}, {1, "read messages", (*modelRun).ReadMessages}, {1, "read a chain", (*modelRun).ReadContext},
 	{2, "go on from an old cursor", (*modelRun).ReadOn}, {4, "pass", (*modelRun).Pass}, {1, "drain", (*modelRun).Drain},
+	{3, "again", (*modelRun).Again}, {3, "sleeper", (*modelRun).Sleeper}, {2, "die", (*modelRun).Die},
 	{1, "restart", (*modelRun).Restart}, {1, "second server", (*modelRun).SecondServer}, {1, "a day goes by", (*modelRun).Day},
 }
 
@@ -468,6 +472,9 @@ func (r *modelRun) Drain(rt *rapid.T) {
 		r.checkAccount(rt, s, me)
 	}
 	r.checkMessages(rt, r.server(rt), r.reader(rt))
+	if r.cfg.IsEmbedded() { // the rows of this story alone: they are few
+		checkInvariants(rt, r.servers[0].Backend)
+	}
 }
 
 func (r *modelRun) drain(rt *rapid.T) {

@@ -100,6 +100,9 @@ func (r *modelRun) relate(rt *rapid.T, name string, verb func(*Relations, contex
 		return
 	}
 	done(me, other, s.now())
+	r.rememberEdge(me, other)
+	r.rememberEdge(other, me)
+	r.rememberBlock(me, other)
 	if got != r.relationship(me, other) {
 		rt.Fatalf("%s answered %+v and not %+v", what, got, r.relationship(me, other))
 	}
@@ -151,6 +154,7 @@ func (r *modelRun) published(rt *rapid.T, s *modelServer, me UserID, got *Messag
 		rt.Fatalf("%s gave %s at %s, the rules say %s at %s", s.name, got.ID, got.CreatedAt, x.id, x.at)
 	}
 	r.m.publish(x)
+	r.rememberReferences(x)
 	rt.Logf("on %s %s", s.name, r.m.describe(me, x, false))
 	r.same(rt, s, me, got, x)
 	r.checkMessage(rt, r.server(rt), r.reader(rt), x)
@@ -282,6 +286,7 @@ func (r *modelRun) Delete(rt *rapid.T) {
 	}
 	if r.answered(rt, fmt.Sprintf("on %s %d deletes %s", s.name, me, x.id), s.Messages.Delete(r.ctx, Viewer{UserID: me}, x.id), want) {
 		r.m.erase(x.id)
+		r.rememberReferences(x)
 	}
 	r.checkMessage(rt, r.server(rt), r.reader(rt), x)
 }

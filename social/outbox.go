@@ -284,6 +284,7 @@ func (b *Backend) scanDue(ctx context.Context) ([]*effect, error) {
 			errs = append(errs, fmt.Errorf("%s: %w", shard, err))
 			continue
 		}
+		b.forgetFor(ctx, due)
 		var effs []*effect
 		for _, e := range due {
 			if e.kind.isJob() {

@@ -233,6 +233,9 @@ func (b *Backend) storeTx(ctx context.Context, tx *sharding.Tx, author UserID, m
 	if p.once {
 		if have, err := b.liveRepost(ctx, tx, author, msg.parent); err != nil || have != 0 {
 			msg.id = MessageID{author, have}
+			if err == nil && p.key.Key != "" { // the key's answer is the repost that there is
+				err = b.Keys.put(ctx, tx, author, p.key, 0, "", have)
+			}
 			return false, nil, err
 		}
 	}
