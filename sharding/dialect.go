@@ -118,9 +118,13 @@ func varbinary(q string) string {
 }
 
 // In writes `(cols) IN ((?,?),…)` for n rows, by whose exact keys both engines look up the primary key: MariaDB only
-// with in_predicate_conversion_threshold=0 (every session here sets it), SQLite only with VALUES.
+// with in_predicate_conversion_threshold=0 (every session here sets it), SQLite only with VALUES. One key is written as
+// plain equalities: MariaDB scans the whole table for a DELETE or UPDATE of a single row value.
 func (d Dialect) In(cols string, n int) string {
 	width := strings.Count(cols, ",") + 1
+	if n == 1 {
+		return "(" + strings.ReplaceAll(cols, ",", " = ? AND ") + " = ?)"
+	}
 	row := "(?" + strings.Repeat(",?", width-1) + ")"
 	var b strings.Builder
 	b.Grow(len(cols) + n*(len(row)+1) + 16)

@@ -2,7 +2,10 @@ package social
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -236,6 +239,65 @@ func TestF18TheBackfillIsFixedWithTheFollow(t *testing.T) {
 		}
 		checkInvariants(t, b)
 	})
+}
+
+// Removals go by exact keys, and lock no other row. MariaDB scans the whole table for a DELETE of a single row value: it
+// waited for every uncommitted entry of the shard.
+func TestF43ARemovalLooksUpItsKeysAndNothingElse(t *testing.T) {
+	onCluster(t, func(t *testing.T, b *Backend) {
+		shard := b.Cluster.Shards()[0]
+		db, dialect := b.Cluster.RawForTest(shard), shard.Dialect()
+		for i := range 40 {
+			if _, err := db.ExecContext(t.Context(), `
+				INSERT INTO msg_index (bucket, user_id, time_ms, author_id, msg_id, rev, state, kind, limited) VALUES (0, 64, ?, 1, 1, 0, 1, 1, 0)`, i); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := db.ExecContext(t.Context(), `
+				INSERT INTO outbox (bucket, user_id, event_id, kind, target, due_ms, attempts, created_ms, payload, progress)
+				VALUES (0, 64, ?, 1, 1, 1, 0, 0, '', '')`, i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for statement, columns := range map[string]string{
+			"DELETE FROM msg_index": "bucket, user_id, time_ms, author_id, msg_id",
+			"DELETE FROM outbox":    "bucket, user_id, event_id",
+		} {
+			for _, n := range []int{1, 2, 5} {
+				var args []any
+				for i := range n {
+					args = append(args, append([]any{0, 64, i}, []any{1, 1}[:strings.Count(columns, ",")-2]...)...)
+				}
+				rows, err := db.QueryContext(t.Context(), "EXPLAIN "+statement+" WHERE "+dialect.In(columns, n), args...)
+				if err != nil {
+					t.Fatal(statement, err)
+				}
+				if plan := planOf(t, rows); plan["key"] != "PRIMARY" || plan["type"] != "range" && plan["type"] != "const" {
+					t.Errorf("%s of %d keys: %v", statement, n, plan)
+				}
+			}
+		}
+	})
+}
+
+// planOf is the first line of an EXPLAIN.
+func planOf(t *testing.T, rows *sql.Rows) map[string]string {
+	t.Helper()
+	columns, err := rows.Columns()
+	if err != nil || !rows.Next() {
+		t.Fatal("no plan", err, rows.Err())
+	}
+	values, into := make([]sql.NullString, len(columns)), make([]any, len(columns))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	if err := errors.Join(rows.Scan(into...), rows.Close()); err != nil {
+		t.Fatal(err)
+	}
+	plan := map[string]string{}
+	for i, name := range columns {
+		plan[name] = values[i].String
+	}
+	return plan
 }
 
 // isDue asks the one rule about one reader and one message, from the rows of the author's shard.
