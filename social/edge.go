@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -161,8 +162,8 @@ func (b *Backend) applyEdge(ctx context.Context, tx *sharding.Tx, author *accoun
 	author.clock++
 	var list [][3]int64
 	refused := false
-	if edge.State == stateGone && b.keepsGone() && old.live() {
-		if list, err = b.newestPublic(ctx, tx, author.id, max(underWay, b.Config.Timeline.Backfill)); err != nil {
+	if kept := old.keptUntil(author); edge.State == stateGone && b.keepsGone() && kept > 0 {
+		if list, err = b.newestPublic(ctx, tx, author.id, kept, max(underWay, b.Config.Timeline.Backfill)); err != nil {
 			return nil, err
 		}
 	}
@@ -185,6 +186,15 @@ const underWay = 200
 // keepsGone reports whether what was delivered under a follow stays when the follow ends, as far as it is public.
 func (b *Backend) keepsGone() bool { return b.Config.Timeline.OnUnfollow == "keep" }
 
+// keptUntil is the newest message that stays, under keep, with a reader whose follow ends. After a span of which nothing
+// was heard it is still what the one before it left, and that is listed again: the list before may have come too late.
+func (r relation) keptUntil(author *accountRow) int64 {
+	if r.live() {
+		return author.msgCount
+	}
+	return r.untilMsg
+}
+
 // turnFan is what becomes of a fan row under a newer rev, at the author's clock, and what that owes. list is the backfill
 // as it is now: what a follow begins with, and, under keep, what may have been under way to a reader when theirs ended.
 func (b *Backend) turnFan(author *accountRow, old relation, edge edgePayload, list [][3]int64, refused bool) (relation, []*effect) {
@@ -201,11 +211,9 @@ func (b *Backend) turnFan(author *accountRow, old relation, edge edgePayload, li
 			list = nil
 			replies = append(replies, b.newEffect(author.id, effEndFollow, edge.Follower, endFollowPayload{Of: author.id, Rev: edge.Rev}))
 		}
-	case keep && old.live():
-		row.untilMsg = author.msgCount
+	case keep:
+		row.untilMsg = old.keptUntil(author)
 		list = slices.DeleteFunc(slices.Clone(list), func(e [3]int64) bool { return e[0] < old.fromMsg })
-	case keep: // a span of which nothing was heard: what the one before it left is still what there is
-		row.untilMsg, list = old.untilMsg, nil
 	}
 	if len(list) > 0 {
 		replies = append(replies, b.newEffect(author.id, effBackfill, edge.Follower, backfillPayload{Author: author.id, Rev: edge.Rev, Entries: list}))
@@ -239,18 +247,18 @@ func (b *Backend) backfillList(ctx context.Context, tx *sharding.Tx, author User
 	if b.Config.Timeline.Backfill <= 0 {
 		return nil, nil
 	}
-	return b.newestPublic(ctx, tx, author, b.Config.Timeline.Backfill)
+	return b.newestPublic(ctx, tx, author, math.MaxInt64, b.Config.Timeline.Backfill)
 }
 
-func (b *Backend) newestPublic(ctx context.Context, tx *sharding.Tx, author UserID, most int) ([][3]int64, error) {
+func (b *Backend) newestPublic(ctx context.Context, tx *sharding.Tx, author UserID, until int64, most int) ([][3]int64, error) {
 	comments := KindOriginal
 	if b.Config.Timeline.Comments {
 		comments = KindComment
 	}
 	rows, err := tx.Query(ctx, `
 		SELECT msg_id, time_ms, kind FROM msg_info
-		WHERE bucket = ? AND user_id = ? AND state = ? AND visibility = ? AND kind IN (?, ?, ?)
-		ORDER BY msg_id DESC LIMIT ?`, b.bucket(author), int64(author), stateLive, int(VisibilityPublic),
+		WHERE bucket = ? AND user_id = ? AND msg_id <= ? AND state = ? AND visibility = ? AND kind IN (?, ?, ?)
+		ORDER BY msg_id DESC LIMIT ?`, b.bucket(author), int64(author), until, stateLive, int(VisibilityPublic),
 		int(KindOriginal), int(KindRepost), int(comments), most)
 	if err != nil {
 		return nil, fmt.Errorf("read the backfill: %w", err)

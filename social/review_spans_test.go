@@ -275,6 +275,14 @@ func TestF19KeepWithEffectsUnderWay(t *testing.T) {
 			b.settle(t.Context(), decideFollow(t, b, uma, ada, stateGone)...)
 			b.settle(t.Context(), begin...)
 		},
+		"a list that a second follow and its end overtook": func(t *testing.T, b *Backend, ada, uma Viewer) {
+			post(t, b, ada, "m", VisibilityPublic)
+			list := applied(t, b, decideFollow(t, b, uma, ada, stateGone)...)
+			post(t, b, ada, "after the end", VisibilityPublic)
+			begin := decideFollow(t, b, uma, ada, stateLive)
+			b.settle(t.Context(), decideFollow(t, b, uma, ada, stateGone)...)
+			b.settle(t.Context(), append(list, begin...)...)
+		},
 		"a block": func(t *testing.T, b *Backend, ada, uma Viewer) {
 			if _, err := b.Relations.Block(t.Context(), ada, uma.UserID); err != nil {
 				t.Fatal(err)
@@ -514,10 +522,22 @@ func decideBlock(t *testing.T, b *Backend, v, other Viewer, state int) []*effect
 	})
 }
 
-func decided(t *testing.T, b *Backend, v Viewer, verb func(context.Context, *sharding.Tx, *accountRow) ([]*effect, error)) []*effect {
+func decided(t *testing.T, b *Backend, v Viewer, verb ownVerb) []*effect {
 	t.Helper()
+	effs, err := b.decideAlone(t.Context(), v, verb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return effs
+}
+
+// ownVerb is what a person's own transaction does, under their row lock.
+type ownVerb func(ctx context.Context, tx *sharding.Tx, me *accountRow) ([]*effect, error)
+
+// decideAlone is Relations.decide without applying what is owed elsewhere.
+func (b *Backend) decideAlone(ctx context.Context, v Viewer, verb ownVerb) ([]*effect, error) {
 	var effs []*effect
-	err := b.Cluster.Write(t.Context(), int64(v.UserID), func(ctx context.Context, tx *sharding.Tx) error {
+	err := b.Cluster.Write(ctx, int64(v.UserID), func(ctx context.Context, tx *sharding.Tx) error {
 		me, err := b.lockLive(ctx, tx, v.UserID)
 		if err != nil {
 			return err
@@ -527,11 +547,8 @@ func decided(t *testing.T, b *Backend, v Viewer, verb func(context.Context, *sha
 		}
 		return b.emit(ctx, tx, effs...)
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.cache.forget(t.Context(), viewerKey(v.UserID), accountKey(v.UserID))
-	return effs
+	b.cache.forget(ctx, viewerKey(v.UserID), accountKey(v.UserID))
+	return effs, err
 }
 
 // applied applies effects and returns what these owe in turn, held back as well. Jobs among it lie in the outbox.
