@@ -414,3 +414,70 @@ func (r *modelRun) Day(rt *rapid.T) {
 	r.clock.Add(25 * 3600_000)
 	r.Pass(rt)
 }
+
+// ImportFollows makes follows in bulk: those that are there, of oneself and across a block are left out.
+func (r *modelRun) ImportFollows(rt *rapid.T) {
+	s := r.act(rt)
+	var list []ImportedFollow
+	made := 0
+	for range 1 + pick(rt, "follows", 6) {
+		me, other := r.actor(rt, "follower"), r.actor(rt, "followed")
+		list = append(list, ImportedFollow{Follower: me, Followed: other})
+		if me != other && !r.m.apart(me, other) && !r.m.follows[modelPair{me, other}].live {
+			r.m.follow(me, other, s.now())
+			r.rememberEdge(me, other)
+			made++
+		}
+	}
+	got, err := s.Relations.Import(r.ctx, list)
+	rt.Logf("on %s %v are imported", s.name, list)
+	r.must(rt, "import follows", err)
+	if got != made {
+		rt.Fatalf("an import of %v made %d follows, not %d", list, got, made)
+	}
+}
+
+// ImportMessages stores messages of several people at times of their own, and again, which stores nothing.
+func (r *modelRun) ImportMessages(rt *rapid.T) {
+	r.message(rt) // there is one, at least
+	s := r.act(rt)
+	var list []ImportedMessage
+	var want []*modelMessage
+	last := map[UserID]Millis{}
+	count := map[UserID]int64{}
+	for range 1 + pick(rt, "messages", 5) {
+		me := r.actor(rt, "author")
+		in := ImportedMessage{Author: me, Source: "model", External: fmt.Sprint(len(r.m.written) + len(list)), Kind: KindOriginal,
+			Content: "imported", Visibility: oneOf(rt, "visibility", modelVisibilities)}
+		x := &modelMessage{kind: KindOriginal, visibility: in.Visibility, content: in.Content}
+		at := max(r.m.people[me].last, last[me], Millis(s.now()-2))
+		if on := r.message(rt); rapid.Bool().Draw(rt, "comment") {
+			in.Kind, in.Parent = KindComment, on.id
+			x.kind, x.visibility, x.parent, x.origin = KindComment, on.visibility, on.id, on.id
+			if on.kind == KindComment {
+				x.origin = on.origin
+			}
+			at = max(at, on.at)
+		}
+		in.At = at + 1
+		x.at = in.At
+		last[me] = x.at
+		count[me]++
+		x.id = MessageID{me, r.m.people[me].count + count[me]}
+		list, want = append(list, in), append(want, x)
+	}
+	for again := range 2 {
+		got, err := r.server(rt).Messages.Import(r.ctx, list)
+		r.must(rt, "import messages", err)
+		for i := range got {
+			if got[i].Err != nil || got[i].New != (again == 0) || got[i].ID != want[i].id {
+				rt.Fatalf("the import of %+v became %+v, not %s", list[i], got[i], want[i].id)
+			}
+		}
+	}
+	for _, x := range want {
+		r.m.publish(x)
+		r.rememberReferences(x)
+		rt.Logf("on %s imported: %s", s.name, r.m.describe(x.id.Author, x, false))
+	}
+}
