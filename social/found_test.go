@@ -3,6 +3,7 @@ package social
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -291,6 +292,21 @@ func TestARefusalUnderAnOldKeyIsKept(t *testing.T) {
 		replay, err := b.Keys.Begin(t.Context(), author, use)
 		if err != nil || replay == nil || replay.Status != 422 || string(replay.Body) != "empty" {
 			t.Fatalf("the key answers %+v, %v", replay, err)
+		}
+	})
+}
+
+// The longest name could not be claimed on MariaDB while its bucket was being moved: its key did not fit into the journal.
+func TestTheLongestNameFitsIntoTheJournal(t *testing.T) {
+	const ligature = "\ufdfa" // it folds to 33 bytes
+	name := strings.Repeat(ligature, maxFoldedName/len(foldName(ligature)))
+	each(t, func(t *testing.T, b *Backend) {
+		journalAll(t, b)
+		if _, err := b.Accounts.Create(t.Context(), name, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Accounts.Create(t.Context(), name+ligature, "", ""); CodeOf(err) != CodeNameInvalid {
+			t.Fatalf("a longer name: %v", err)
 		}
 	})
 }

@@ -9,6 +9,10 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
+// maxFoldedName bounds a folded name in bytes, so that its key, in hexadecimal, fits into a journal's row. Thirty letters of
+// any script are at most 120; a few ligatures fold to many more.
+const maxFoldedName = 320
+
 // foldName returns the form by which a name is unique: NFKC and full case folding, until nothing changes any more.
 func foldName(name string) string {
 	for range 4 {
@@ -37,7 +41,7 @@ func checkName(name string) error {
 	if runes == 0 || runes > maxNameRunes {
 		return errorf(CodeNameInvalid, "/name", "a name has 1 to %d letters, digits or _; this one has %d", maxNameRunes, runes)
 	}
-	if folded := foldName(name); len(folded) > 400 || strings.TrimSpace(folded) == "" {
+	if folded := foldName(name); len(folded) > maxFoldedName || strings.TrimSpace(folded) == "" {
 		return errorf(CodeNameInvalid, "/name", "this name is too long once folded")
 	}
 	return nil
