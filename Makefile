@@ -35,9 +35,8 @@ services: ## start two MariaDB servers, Redis and HBase for the tests (installs 
 services-down: ## stop them; their data stays (scripts/services down --purge removes it)
 	scripts/services down
 
-bench: build ## measure, with the real servers, and print the figures as JSON
-	scripts/services up
-	bin/socialctl bench --output json
+bench: ## measure on the real servers, and print the figures as JSON
+	scripts/bench
 
 fuzz: build ## send generated requests to a server and compare its answers with the OpenAPI document
 	scripts/fuzz
