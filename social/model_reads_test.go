@@ -30,6 +30,8 @@ type savedCursor struct {
 	list listRead
 	text string
 	last MessageID       // the cursor stands somewhere below it
+	up   string          // prev_cursor of the same page
+	top  MessageID       // it stands right above this one
 	had  map[string]bool // what the list held then
 }
 
@@ -67,6 +69,9 @@ func (r *modelRun) walk(rt *rapid.T, l listRead, keep bool) {
 		if keep && got.next != "" && len(got.ids) > 0 && pick(rt, "keep the cursor", 4) == 0 {
 			r.save(l, got, want)
 		}
+		if pick(rt, "forge", 8) == 7 {
+			r.forge(rt, l, got)
+		}
 		if at += len(got.ids); got.next == "" {
 			return
 		}
@@ -83,6 +88,29 @@ func (r *modelRun) page(rt *rapid.T, l listRead, s *modelServer, p PageRequest) 
 		rt.Fatalf("%s has no prev_cursor", l.name)
 	}
 	return got
+}
+
+// forge tries a cursor that is cut, altered, or another list's.
+func (r *modelRun) forge(rt *rapid.T, l listRead, p listPage) {
+	s, cursor := r.server(rt), p.prev
+	if p.next != "" && rapid.Bool().Draw(rt, "of next") {
+		cursor = p.next
+	}
+	at := pick(rt, "letter", len(cursor))
+	letter := "A"
+	if cursor[at] == 'A' {
+		letter = "B"
+	}
+	for _, forged := range []string{cursor[:at], cursor + "A", cursor[:at] + letter + cursor[at+1:], "x"} {
+		if forged == "" {
+			continue
+		}
+		_, err := l.get(s, PageRequest{Cursor: forged})
+		r.answered(rt, "a forged cursor", err, CodeCursorInvalid)
+	}
+	foreign := r.homeList(r.actor(rt, "somebody"), []Kind{KindOriginal, KindComment}, 0) // nobody else asks for these kinds
+	_, err := foreign.get(s, PageRequest{Cursor: cursor})
+	r.answered(rt, "a cursor of another list", err, CodeCursorInvalid)
 }
 
 // up follows prev_cursor from above entry number at to the top; from the first page up it goes down again, too.
@@ -125,7 +153,8 @@ func (r *modelRun) save(l listRead, p listPage, want []string) {
 	if err != nil {
 		return
 	}
-	c := &savedCursor{list: l, text: p.next, last: last, had: map[string]bool{}}
+	top, _ := ParseMessageID(p.ids[0])
+	c := &savedCursor{list: l, text: p.next, last: last, up: p.prev, top: top, had: map[string]bool{}}
 	for _, id := range want {
 		c.had[id] = true
 	}
@@ -144,27 +173,51 @@ func (r *modelRun) ReadOn(rt *rapid.T) {
 	if c.list.late && !r.settled {
 		r.Drain(rt)
 	}
-	s, n := r.server(rt), 1+pick(rt, "limit", 7)
-	got, err := c.list.get(s, PageRequest{Limit: n, Cursor: c.text})
 	if c.list.may != nil && !c.list.may() {
+		_, err := c.list.get(r.server(rt), PageRequest{Cursor: c.text})
 		r.answered(rt, c.list.name+" from an old cursor", err, CodeNotFound)
 		return
 	}
-	r.must(rt, c.list.name+" from an old cursor", err)
-	var below []string
-	last := r.m.messages[c.last]
-	for _, id := range c.list.want() {
-		x, _ := ParseMessageID(id)
-		if order := newestFirst(last, r.m.messages[x]); c.oldest() && order > 0 || !c.oldest() && order < 0 {
-			below = append(below, id)
-		}
+	if rapid.Bool().Draw(rt, "up") {
+		r.readUp(rt, c)
+		return
 	}
+	s, n := r.server(rt), 1+pick(rt, "limit", 7)
+	got := r.page(rt, c.list, s, PageRequest{Limit: n, Cursor: c.text})
+	below := c.beyond(r.m, c.last, false)
 	for len(below) > 0 && !c.had[below[0]] && (len(got.ids) == 0 || below[0] != got.ids[0]) {
 		below = below[1:]
 	}
 	if len(got.ids) > n || len(got.ids) > len(below) || !slices.Equal(got.ids, below[:len(got.ids)]) || got.next == "" && len(got.ids) < len(below) {
 		rt.Fatalf("%s: on %s from the old cursor below %s with limit %d there is %s of\n%s", c.list.name, s.name, c.last, n, got.ids, below)
 	}
+}
+
+// readUp asks for what is now above a page of earlier.
+func (r *modelRun) readUp(rt *rapid.T, c *savedCursor) {
+	s, n := r.server(rt), 1+pick(rt, "limit", 7)
+	got := r.page(rt, c.list, s, PageRequest{Limit: n, Cursor: c.up})
+	above := c.beyond(r.m, c.top, true)
+	if len(got.ids) > n || len(got.ids) > len(above) || !slices.Equal(got.ids, above[len(above)-len(got.ids):]) ||
+		len(got.ids) == 0 && len(above) > 0 && got.prev == c.up {
+		rt.Fatalf("%s: on %s from the old cursor above %s with limit %d there is %s of\n%s", c.list.name, s.name, c.top, n, got.ids, above)
+	}
+}
+
+// beyond is the part of the list, as it is now, that comes after a message, or before it.
+func (c *savedCursor) beyond(m *model, at MessageID, before bool) []string {
+	var out []string
+	for _, id := range c.list.want() {
+		x, _ := ParseMessageID(id)
+		order := newestFirst(m.messages[x], m.messages[at])
+		if c.oldest() {
+			order = -order
+		}
+		if before && order < 0 || !before && order > 0 {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 func (c *savedCursor) oldest() bool { return len(c.list.name) > 6 && c.list.name[:6] == "oldest" }
@@ -187,6 +240,8 @@ func (r *modelRun) ReadHome(rt *rapid.T) {
 	r.walk(rt, r.homeList(me, kinds, before), before == 0)
 	_, err := r.server(rt).Timelines.Home(r.ctx, Viewer{}, ListQuery{})
 	r.answered(rt, "home of nobody", err, CodeTokenMissing)
+	_, err = r.server(rt).Timelines.Home(r.ctx, Viewer{UserID: me}, ListQuery{Before: 1, PageRequest: PageRequest{Cursor: "x"}})
+	r.answered(rt, "home before a time and from a cursor", err, CodeInvalid)
 }
 
 func (r *modelRun) homeList(me UserID, kinds []Kind, before Millis) listRead {
@@ -287,6 +342,10 @@ func (r *modelRun) ReadReposts(rt *rapid.T) {
 // ReadCommentsPage reads all the fixed pages: as written, deleted and unseen ones leave them short.
 func (r *modelRun) ReadCommentsPage(rt *rapid.T) {
 	v, on := r.reader(rt), r.message(rt)
+	if r.m.audience(v.UserID, on) {
+		_, err := r.server(rt).Messages.CommentsPage(r.ctx, v, on.id, -1)
+		r.answered(rt, "page -1", err, CodeInvalid)
+	}
 	for n := 0; ; n++ {
 		s := r.server(rt)
 		got, err := s.Messages.CommentsPage(r.ctx, v, on.id, int64(n))
