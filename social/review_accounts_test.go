@@ -41,6 +41,31 @@ func TestF32ASignUpThatWasCutOffIsCompleted(t *testing.T) {
 	})
 }
 
+// The same through the door: the shard that decides on the name is closed to writers for longer than a request waits.
+func TestF32ASignUpWhoseNameCannotBeClaimedNow(t *testing.T) {
+	staged(t, nil, func(t *testing.T, b *Backend, clock *stoppedClock) {
+		ctx := t.Context()
+		name := "ada"
+		for b.Cluster.BucketOfText(name) < 32 { // not the bucket of one of the first accounts
+			name += "a"
+		}
+		setBucket(t, b, b.Cluster.BucketOfText(name), sharding.StateFenced)
+		if _, err := b.Accounts.Create(ctx, name, "", ""); CodeOf(err) != CodeUnavailable {
+			t.Fatalf("a sign-up without the name's shard: %v", err)
+		}
+		setBucket(t, b, b.Cluster.BucketOfText(name), sharding.StateOpen)
+		drainOn(t, b, clock)
+		id, err := b.Accounts.Resolve(ctx, Viewer{}, "@"+name)
+		if err != nil {
+			t.Fatalf("nobody got the name: %v", err)
+		}
+		if _, err := b.Sessions.Grant(ctx, id); err != nil {
+			t.Errorf("a session of the completed account: %v", err)
+		}
+		checkInvariants(t, b)
+	})
+}
+
 // A creator wakes up when another has the name: the name's own row decides, for ever, and no time frees it.
 func TestF32ASlowCreatorLosesToTheHolderOfTheName(t *testing.T) {
 	staged(t, nil, func(t *testing.T, b *Backend, clock *stoppedClock) {
@@ -147,14 +172,14 @@ func TestF34TimesRiseWhateverTheClocksSay(t *testing.T) {
 				t.Errorf("message %d is of %s and the one before of %s", i, all[i].CreatedAt, all[i-1].CreatedAt)
 			}
 		}
-		// Times of an import are its own, and rise all the same.
-		for at, refused := range map[Millis]bool{newest.CreatedAt: true, newest.CreatedAt - 1: true} {
-			if got, err := importOne(t, b, ImportedMessage{Author: ada.UserID, Source: "old", External: at.String(), At: at, Kind: KindOriginal, Content: "imported"}); (err != nil) != refused {
-				t.Errorf("imported at %s, with %s there: %+v, %v", at, newest.CreatedAt, got, err)
-			}
-		}
 		clock.move(3 * time.Hour) // what the fast clock's server owes is due when the others have come to that time
 		drain(t, b)
+		// Times of an import are its own, and rise all the same.
+		for _, at := range []Millis{newest.CreatedAt, newest.CreatedAt - 1, all[0].CreatedAt} {
+			if got, err := importOne(t, b, ImportedMessage{Author: ada.UserID, Source: "old", External: at.String(), At: at, Kind: KindOriginal, Content: "imported"}); err == nil {
+				t.Errorf("imported at %s, with %s there: %+v", at, newest.CreatedAt, got)
+			}
+		}
 		next := ImportedMessage{Author: ada.UserID, Source: "old", External: "1 ms later", At: newest.CreatedAt + 1, Kind: KindOriginal, Content: "6"}
 		if got, err := importOne(t, b, next); err != nil || !got.New {
 			t.Errorf("imported a millisecond after the newest: %+v, %v", got, err)
@@ -196,11 +221,14 @@ func TestF38AnImportTakenUpAgainDoublesNothing(t *testing.T) {
 		clock.move(10 * 365 * 24 * time.Hour)
 		drain(t, b)
 		for range 2 {
-			again, err := b.Messages.Import(ctx, list)
+			again, err := b.Messages.Import(ctx, append(slices.Clone(list), list[99])) // one of them stands there twice
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, out := range again {
+			if twice := again[100]; twice.Err != nil || twice.New || twice.ID != again[99].ID {
+				t.Errorf("a message that stands there twice came to %+v", twice)
+			}
+			for i, out := range again[:100] {
 				if out.Err != nil || out.ID.N != int64(i)+1 || i < 60 && (out.New || out != (ImportOutcome{ID: first[i].ID})) {
 					t.Fatalf("message %d came to %+v", i, out)
 				}

@@ -290,6 +290,16 @@ func TestF19KeepWithEffectsUnderWay(t *testing.T) {
 			if got := contents(home(t, b, uma, 20)); len(got) > 0 {
 				t.Errorf("behind the block home has %q", got)
 			}
+			drain(t, b)
+			if !isDue(t, b, uma, MessageID{ada.UserID, 1}) { // hidden, and still there
+				t.Error("the block took away what was kept")
+			}
+			if _, err := b.Relations.Unblock(t.Context(), ada, uma.UserID); err != nil {
+				t.Fatal(err)
+			}
+			if got := contents(home(t, b, uma, 20)); !slices.Equal(got, []string{"delivered", "before"}) {
+				t.Errorf("after the block home has %q", got)
+			}
 		},
 	}
 	for name, tell := range story {
