@@ -149,6 +149,7 @@ func (r *race) run(t *testing.T, lasts time.Duration) {
 	}
 	verbs.Go(func() { r.arrive(t.Context(), end) })
 	verbs.Wait()
+	r.note(r.part(t.Context()))
 	r.note(r.server().Accounts.Erase(t.Context(), r.people[1].UserID)) // with all its work still under way
 	r.note(r.server().Accounts.Erase(t.Context(), r.people[len(r.people)-1].UserID))
 	drain(t, r.servers[0])
@@ -163,6 +164,29 @@ func (r *race) run(t *testing.T, lasts time.Duration) {
 		t.Errorf("%d posts and %d changes are no race", r.posted.Load(), r.turned.Load())
 	}
 	checkInvariants(t, r.servers[0])
+}
+
+// part leaves something to be delivered and something to be taken out at the end: one author and all readers follow each
+// other, and the author stops while what was for mutuals is on its way.
+func (r *race) part(ctx context.Context) error {
+	author := r.people[0]
+	for _, v := range r.people[3:] {
+		_, mine := r.server().Relations.Follow(ctx, author, v.UserID)
+		_, theirs := r.server().Relations.Follow(ctx, v, author.UserID)
+		r.note(mine)
+		r.note(theirs)
+	}
+	for _, vis := range []Visibility{VisibilityMutuals, VisibilityPublic, VisibilityFollowers, VisibilityMutuals} {
+		if _, err := r.server().Messages.Publish(ctx, author, Draft{Content: "m", Visibility: vis}, KeyUse{}); err != nil {
+			return err
+		}
+	}
+	for _, v := range r.people[3:7] {
+		if _, err := r.server().Relations.Unfollow(ctx, author, v.UserID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // note keeps what must not happen: a refusal by a rule is as good as a success, and so is a shard that was too busy.
