@@ -2,6 +2,7 @@ package social
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -307,6 +308,29 @@ func TestTheLongestNameFitsIntoTheJournal(t *testing.T) {
 		}
 		if _, err := b.Accounts.Create(t.Context(), name+ligature, "", ""); CodeOf(err) != CodeNameInvalid {
 			t.Fatalf("a longer name: %v", err)
+		}
+	})
+}
+
+// Comments of one import were numbered by their authors' shards and not by their times.
+func TestImportedCommentsAreNumberedInTheOrderOfTheirTimes(t *testing.T) {
+	onClock(t, nil, func(t *testing.T, s *modelStore, b *Backend) {
+		m := post(t, b, person(t, b), "hello", VisibilityPublic)
+		authors := people(t, b, 6)
+		var list []ImportedMessage
+		var want []string
+		for i := range 12 {
+			content := fmt.Sprint("number ", i)
+			list = append(list, ImportedMessage{Author: authors[(i*5+2)%len(authors)].UserID, Source: "test", External: content,
+				At: m.CreatedAt + Millis(i) + 1, Kind: KindComment, Content: content, Parent: m.ID})
+			want = append(want, content)
+		}
+		if _, err := b.Messages.Import(t.Context(), list); err != nil {
+			t.Fatal(err)
+		}
+		page, err := b.Messages.CommentsPage(t.Context(), Viewer{}, m.ID, 0)
+		if err != nil || !slices.Equal(contents(page.Items), want) {
+			t.Fatalf("page 0 is %q, %v", contents(page.Items), err)
 		}
 	})
 }

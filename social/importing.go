@@ -1,9 +1,11 @@
 package social
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"socialctl/sharding"
 )
@@ -87,8 +89,21 @@ func (m *Messages) Import(ctx context.Context, list []ImportedMessage) ([]Import
 		}
 	}
 	b.cache.forget(ctx, touched...)
-	b.settle(ctx, owed...)
+	b.settle(ctx, inOrderOfTime(owed)...)
 	return out, nil
+}
+
+// inOrderOfTime sorts effects so that comments are numbered as they were written, and not by their authors' shards.
+func inOrderOfTime(effs []*effect) []*effect {
+	at := make(map[*effect]int64, len(effs))
+	for _, e := range effs {
+		var p referencePayload
+		if e.kind == effReference && e.decode(&p) == nil {
+			at[e] = p.Time
+		}
+	}
+	slices.SortStableFunc(effs, func(x, y *effect) int { return cmp.Compare(at[x], at[y]) })
+	return effs
 }
 
 // importName names an imported message as its author's shard remembers it.

@@ -443,14 +443,14 @@ func (r *modelRun) ImportMessages(rt *rapid.T) {
 	s := r.act(rt)
 	var list []ImportedMessage
 	var want []*modelMessage
-	last := map[UserID]Millis{}
+	last := Millis(s.now() - 2)
 	count := map[UserID]int64{}
 	for range 1 + pick(rt, "messages", 5) {
 		me := r.actor(rt, "author")
 		in := ImportedMessage{Author: me, Source: "model", External: fmt.Sprint(len(r.m.written) + len(list)), Kind: KindOriginal,
 			Content: "imported", Visibility: oneOf(rt, "visibility", modelVisibilities)}
 		x := &modelMessage{kind: KindOriginal, visibility: in.Visibility, content: in.Content}
-		at := max(r.m.people[me].last, last[me], Millis(s.now()-2))
+		at := max(r.m.people[me].last, last)
 		if on := r.message(rt); rapid.Bool().Draw(rt, "comment") {
 			in.Kind, in.Parent = KindComment, on.id
 			x.kind, x.visibility, x.parent, x.origin = KindComment, on.visibility, on.id, on.id
@@ -460,8 +460,7 @@ func (r *modelRun) ImportMessages(rt *rapid.T) {
 			at = max(at, on.at)
 		}
 		in.At = at + 1
-		x.at = in.At
-		last[me] = x.at
+		x.at, last = in.At, in.At
 		count[me]++
 		x.id = MessageID{me, r.m.people[me].count + count[me]}
 		list, want = append(list, in), append(want, x)
