@@ -9,7 +9,7 @@ import (
 	"socialctl/social"
 )
 
-// keepFor bounds the storing of an answer, which goes on when its request has been given up.
+// keepFor bounds the storing of an answer, which goes on when its client has gone away, and ends with its deadline.
 const keepFor = 5 * time.Second
 
 func keyUse(r *http.Request, key string, body []byte) social.KeyUse {
@@ -35,7 +35,11 @@ func (s *Server) once(ctx context.Context, c *call, next func()) {
 
 // keep stores an answer under the call's key. If that fails the answer stands, and a repeat finds the message by the key.
 func (s *Server) keep(ctx context.Context, c *call, out reply) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepFor)
+	patience := keepFor
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	if err := s.b.Keys.Keep(ctx, c.viewer, c.key, out.status, out.body); err != nil {
 		s.log.WarnContext(ctx, "an answer was not kept under its idempotency key", "request_id", c.id, "error", err)

@@ -50,6 +50,8 @@ type Shard struct {
 	highest    atomic.Int64 // the highest epoch ever seen, from meta too
 	cacheSeen  atomic.Int64 // cache_epoch at the last poll
 	polledAtMS atomic.Int64 // when; 0 after a failure
+	heard      atomic.Int64 // when its server last answered, since process start; 0 before the watch begins
+	doubts     atomic.Int64 // commits whose fate was not known, ever
 }
 
 // ID numbers the shard.
@@ -123,7 +125,10 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	watch, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c.cancel = cancel
-	c.done.Go(func() { c.watch(watch) })
+	for _, s := range c.shards {
+		s.answered()
+		c.done.Go(func() { s.watch(watch, c.options.Log) })
+	}
 	return c, nil
 }
 

@@ -60,6 +60,9 @@ func (c *Cluster) ReadBucket(ctx context.Context, bucket Bucket, fn func(ctx con
 
 // ReadShard is Read for many buckets of one shard; a NotOpenError says which of them are not there.
 func (c *Cluster) ReadShard(ctx context.Context, shard *Shard, buckets []Bucket, fn func(ctx context.Context, r *Reader) error) error {
+	if err := shard.silent(); err != nil {
+		return err
+	}
 	release, err := shard.pool.acquireRead(ctx)
 	if err != nil {
 		return shard.pool.wrap(err)
@@ -159,6 +162,9 @@ func (s *Shard) viewAt(ctx context.Context, epoch int64, q querier) (*view, erro
 
 // OpenBuckets lists the buckets that this shard has open now: what every scan over people must keep to (REVIEW F14).
 func (c *Cluster) OpenBuckets(ctx context.Context, shard *Shard) ([]Bucket, error) {
+	if err := shard.silent(); err != nil {
+		return nil, err
+	}
 	var epoch int64
 	err := shard.pool.read.QueryRowContext(ctx, `SELECT epoch FROM shard_state WHERE id = 1`).Scan(&epoch)
 	if err != nil {

@@ -52,6 +52,9 @@ func (c *Cluster) writeAlone(ctx context.Context, shard *Shard, buckets []Bucket
 	if shard.pool.dialect.sqlite || v == nil || v.journals || v.check(shard.id, buckets) != nil || v.epoch < shard.highest.Load() {
 		return 0, false, nil
 	}
+	if err := shard.silent(); err != nil {
+		return 0, true, err
+	}
 	release, err := shard.pool.acquireWrite(ctx)
 	if err != nil {
 		return 0, true, err

@@ -138,6 +138,9 @@ func (c *Cluster) follow(ctx context.Context, notOpen *NotOpenError, deadline ti
 func (c *Cluster) WriteShard(ctx context.Context, shard *Shard, buckets []Bucket, fn func(ctx context.Context, tx *Tx) error) error {
 	var err error
 	for try := range retries {
+		if err := shard.silent(); err != nil {
+			return err
+		}
 		err = c.writeOnce(ctx, shard, buckets, fn)
 		if err == nil || ctx.Err() != nil && !away(err) {
 			return err
@@ -179,8 +182,13 @@ func (c *Cluster) writeOnce(ctx context.Context, shard *Shard, buckets []Bucket,
 		return err
 	}
 	defer release()
+	caller := ctx
 	bound, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if !shard.pool.dialect.sqlite { // there, beginning is waiting for the file
+		bound, cancel = context.WithTimeout(bound, c.options.TxTimeout)
+		defer cancel()
+	}
 	sqlTx, ended, err := shard.pool.begin(bound)
 	if err != nil {
 		return err
@@ -197,13 +205,43 @@ func (c *Cluster) writeOnce(ctx context.Context, shard *Shard, buckets []Bucket,
 		_ = sqlTx.Rollback()
 		return err
 	}
-	if err := sqlTx.Commit(); err != nil {
+	if err := c.commit(caller, shard, sqlTx); err != nil {
 		if away(err) {
+			shard.doubts.Add(1)
 			return &UnknownOutcomeError{Where: shard.pool.where, Err: err}
 		}
 		return err
 	}
 	return nil
+}
+
+// commitPatience is how long a server's word on a commit is waited for, where the caller has no earlier deadline.
+const commitPatience = 5 * time.Second
+
+// commit does not wait for a server that does not answer, as the driver would for half a minute: the outcome is unknown
+// then. Whoever has only gone away is waited for, because what follows a commit has to be done.
+func (c *Cluster) commit(ctx context.Context, shard *Shard, tx *sql.Tx) error {
+	if shard.pool.dialect.sqlite {
+		return tx.Commit()
+	}
+	patience := commitPatience
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline))
+	}
+	done := make(chan error, 1)
+	go func() { done <- tx.Commit() }()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		c.done.Go(func() {
+			<-done
+			shard.doubts.Add(1)
+		})
+		return context.DeadlineExceeded
+	}
 }
 
 // plan takes the shared lock, compares the epoch, and looks at the buckets again where it differs.

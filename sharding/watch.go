@@ -2,7 +2,8 @@ package sharding
 
 import (
 	"context"
-	"sync"
+	"errors"
+	"log/slog"
 	"time"
 )
 
@@ -12,22 +13,76 @@ const (
 	watchTrust = 500 * time.Millisecond
 )
 
-// watch polls each shard's cache_epoch until the context ends.
-func (c *Cluster) watch(ctx context.Context) {
+// watch polls the shard's cache_epoch until the context ends, each shard by itself, so that one that does not answer
+// hides no other's. It also does away with what was cached of transactions in doubt.
+func (s *Shard) watch(ctx context.Context, log *slog.Logger) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
+	doubts := &doubts{shard: s}
 	for {
-		var wg sync.WaitGroup
-		for _, s := range c.shards {
-			wg.Go(func() { s.poll(ctx) })
-		}
-		wg.Wait()
+		doubts.clear(ctx)
+		s.poll(ctx)
 		select {
 		case <-ctx.Done():
+			doubts.rest = time.Time{}
+			if !doubts.clear(context.WithoutCancel(ctx)) {
+				log.Warn("closed while it was not known what became of a transaction; other servers may show for a day what was before it",
+					"shard", s.String())
+			}
 			return
 		case <-ticker.C:
 		}
 	}
+}
+
+// doubts are the transactions of which it is not known whether they were committed.
+type doubts struct {
+	shard   *Shard
+	cleared int64     // so many of the shard's
+	rest    time.Time // no try before then: writers wait behind each
+}
+
+const (
+	doubtPatience = 2 * time.Second
+	doubtRest     = 5 * time.Second
+)
+
+// clear raises cache_epoch where there is a new doubt, and reports whether none is left. The raise waits for the lock
+// that the transaction holds, so it comes when that is decided, and kills all copies made before.
+func (d *doubts) clear(ctx context.Context) bool {
+	now := d.shard.doubts.Load()
+	if now == d.cleared || time.Now().Before(d.rest) {
+		return now == d.cleared
+	}
+	ctx, cancel := context.WithTimeout(ctx, doubtPatience)
+	defer cancel()
+	if d.shard.pool.raiseCacheEpoch(ctx) != nil {
+		d.rest = time.Now().Add(doubtRest)
+		return false
+	}
+	d.cleared = now
+	return true
+}
+
+// silentAfter is how long a server may leave all that it is asked unanswered. From then on callers are told at once that
+// the shard is away, instead of waiting each for itself, with a connection and, in the background, a worker held. The
+// watch goes on asking.
+const silentAfter = 3 * time.Second
+
+var (
+	processStart = time.Now()
+	errSilent    = errors.New("its server has not answered for some seconds")
+)
+
+func (s *Shard) answered() { s.heard.Store(int64(time.Since(processStart))) }
+
+// silent is an UnavailableError when the shard's server does not answer. A file always does.
+func (s *Shard) silent() error {
+	heard := time.Duration(s.heard.Load())
+	if s.pool.dialect.sqlite || heard == 0 || time.Since(processStart)-heard <= silentAfter {
+		return nil
+	}
+	return &UnavailableError{Where: s.pool.where, Err: errSilent}
 }
 
 func (s *Shard) poll(ctx context.Context) {
@@ -39,6 +94,7 @@ func (s *Shard) poll(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	s.answered()
 	s.cacheSeen.Store(cacheEpoch)
 	s.polledAtMS.Store(asked.UnixMilli())
 }
@@ -75,6 +131,7 @@ func (c *Cluster) Ping(ctx context.Context) error {
 		if err := s.pool.read.QueryRowContext(ctx, `SELECT id FROM shard_state WHERE id = 1`).Scan(&one); err != nil {
 			return &UnavailableError{Where: s.pool.where, Err: err}
 		}
+		s.answered()
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"socialctl/sharding"
@@ -126,7 +127,11 @@ func (b *Backend) emit(ctx context.Context, tx *sharding.Tx, effs ...*effect) er
 // settle applies effects now, in the name of the request that caused them, and what these cause in turn. It reports
 // whether something is left to the workers because a shard is away. Jobs are only handed over.
 func (b *Backend) settle(ctx context.Context, effs ...*effect) (pending bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+	patience := settleWithin
+	if deadline, ok := ctx.Deadline(); ok { // a client that has gone away ends nothing, the request's time does
+		patience = min(patience, time.Until(deadline))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	for depth := 0; len(effs) > 0 && depth < settleDepth; depth++ {
 		var next []*effect
@@ -221,35 +226,44 @@ func (b *Backend) Run(ctx context.Context) error {
 	return nil
 }
 
-// dispatch feeds the job runners from the hints of this process and from looking at what is due.
+// dispatch feeds the job runners from the hints of this process and, beside that, from looking at what is due: a shard
+// that is slow to say so keeps no hint waiting.
 func (b *Backend) dispatch(ctx context.Context, jobs chan<- *effect) {
-	ticker := time.NewTicker(scanEvery)
-	defer ticker.Stop()
-	give := func(h *effect) bool {
-		select {
-		case jobs <- h:
-			return true
-		case <-ctx.Done():
-			return false
-		}
-	}
+	var looking sync.WaitGroup
+	looking.Go(func() { b.lookForDue(ctx, jobs) })
+	defer looking.Wait()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case h := <-b.hints:
-			if !give(h) {
+			select {
+			case jobs <- h:
+			case <-ctx.Done():
 				return
 			}
+		}
+	}
+}
+
+func (b *Backend) lookForDue(ctx context.Context, jobs chan<- *effect) {
+	ticker := time.NewTicker(scanEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
 		case <-ticker.C:
-			found, err := b.scanDue(ctx)
-			if err != nil && ctx.Err() == nil {
-				b.log.Warn("look for due work", "error", err)
-			}
-			for _, h := range found {
-				if !give(h) {
-					return
-				}
+		}
+		found, err := b.scanDue(ctx)
+		if err != nil && ctx.Err() == nil {
+			b.log.Warn("look for due work", "error", err)
+		}
+		for _, h := range found {
+			select {
+			case jobs <- h:
+			case <-ctx.Done():
+				return
 			}
 		}
 	}
@@ -308,6 +322,8 @@ func backoffFor(attempts int) time.Duration {
 
 // dueIn reads what is due in a shard, in the buckets that it has open: copies of a move are nobody's work (REVIEW F14).
 func (b *Backend) dueIn(ctx context.Context, shard *sharding.Shard) ([]*effect, error) {
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
 	open, err := b.Cluster.OpenBuckets(ctx, shard)
 	if err != nil {
 		return nil, err

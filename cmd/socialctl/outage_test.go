@@ -83,7 +83,7 @@ var ways = []struct {
 }{
 	{"stopped", func(s *services, name string) { s.run("stop", name) }, func(s *services, name string) { s.run("start", name) }, 2 * time.Second},
 	{"killed", func(s *services, name string) { s.run("kill", name) }, func(s *services, name string) { s.run("start", name) }, 2 * time.Second},
-	{"frozen", func(s *services, name string) { s.signal(name, syscall.SIGSTOP) }, func(s *services, name string) { s.signal(name, syscall.SIGCONT) }, 4 * time.Second},
+	{"frozen", func(s *services, name string) { s.signal(name, syscall.SIGSTOP) }, func(s *services, name string) { s.signal(name, syscall.SIGCONT) }, 6 * time.Second},
 }
 
 // cluster makes four shards on the two servers, and returns the configuration file. Shards lie on a, b, a, b, and there
@@ -119,20 +119,80 @@ func command(t *testing.T, program, config string, args ...string) string {
 	return string(out)
 }
 
+// livesOn says on which database server somebody lives, by the rule that anyone can compute by hand.
+func livesOn(p *person) string {
+	n, _ := strconv.Atoi(p.id)
+	return []string{"mariadb-a", "mariadb-b"}[n%2]
+}
+
 // splitByDatabase makes three worlds: people of database a alone, people of b alone, and people of both.
 func splitByDatabase(everybody *world, each int) map[string]*world {
 	parts := map[string]*world{}
 	taken := map[*person]bool{}
-	for name, parity := range map[string]int{"mariadb-a": 0, "mariadb-b": 1, "both": -1} {
+	for _, name := range []string{"mariadb-a", "mariadb-b", "both"} {
 		var some []*person
 		for _, p := range everybody.people {
-			if id, _ := strconv.Atoi(p.id); len(some) < each && !taken[p] && (id%2 == parity || parity < 0) {
+			if len(some) < each && !taken[p] && (name == "both" || livesOn(p) == name) {
 				some, taken[p] = append(some, p), true
 			}
 		}
 		parts[name] = everybody.part(some)
 	}
 	return parts
+}
+
+// delivery is an author with two followers: one who lives on the same database server and one on the other.
+type delivery struct {
+	author, near, far *person
+}
+
+// deliveries takes an author and followers for each database out of the people of the split world.
+func deliveries(parts map[string]*world) map[string]*delivery {
+	found := map[string]*delivery{}
+	for name, other := range map[string]string{"mariadb-a": "mariadb-b", "mariadb-b": "mariadb-a"} {
+		w, n := parts[name], len(parts[name].people)
+		far := parts[other].people[0]
+		found[name] = &delivery{w.people[n-1], w.people[n-2], far}
+	}
+	for _, d := range found {
+		d.far.w.people = d.far.w.people[1:]
+		d.author.w.people = d.author.w.people[:len(d.author.w.people)-2]
+	}
+	for _, d := range found {
+		d.near.follow(d.author, true)
+		d.far.follow(d.author, true)
+	}
+	return found
+}
+
+// goOn posts until it is over, each time until the near follower's home has it. It returns the longest that this took.
+// Nothing is posted while the author's own server is away.
+func (d *delivery) goOn(over func() bool) (slowest time.Duration) {
+	for w := d.author.w; !over() && w.right(); time.Sleep(10 * time.Millisecond) {
+		before := len(d.author.wrote)
+		d.author.publish("/v1/messages", "", "news")
+		if d.author.open != nil || len(d.author.wrote) == before {
+			d.author.open = nil // refused while the author's own server is away, or else that has been reported
+			continue
+		}
+		newest := d.author.written()[0].ID
+		for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+			var home page[message]
+			_, ok := d.near.get("/v1/timelines/home", &home)
+			if ok && len(home.Items) > 0 && home.Items[0].ID == newest {
+				slowest = max(slowest, time.Since(began))
+				break
+			}
+			if w.outage.Load() {
+				break
+			}
+			if time.Since(began) > 15*time.Second {
+				w.wrong("%s does not see %s after %s", d.near.name, newest, time.Since(began))
+				return slowest
+			}
+		}
+	}
+	return slowest
 }
 
 // TestMariaDBStoppedAndStarted takes each of two database servers away under a load and brings it back. What needs it is
@@ -145,13 +205,14 @@ func TestMariaDBStoppedAndStarted(t *testing.T) {
 	}
 	s := ownServices(t)
 	program := buildProgram(t)
-	config := s.cluster(program, "http: {request_timeout: 5s}")
+	config := s.cluster(program, "http: {request_timeout: 3s}")
 	servers := []*serving{startServing(t, program, config), startServing(t, program, config)}
 	everybody := newWorld(t, servers[0].addr, servers[1].addr)
 	everybody.signUp("person", 32, uint64(time.Now().UnixNano()))
 	parts := splitByDatabase(everybody, 8)
+	news := deliveries(parts)
 	for _, w := range parts {
-		w.patience, w.pace = 5500*time.Millisecond, 5*time.Millisecond
+		w.patience, w.pace = 3500*time.Millisecond, 5*time.Millisecond
 	}
 	for _, way := range ways {
 		for _, name := range []string{"mariadb-a", "mariadb-b"} {
@@ -161,6 +222,9 @@ func TestMariaDBStoppedAndStarted(t *testing.T) {
 				for _, w := range parts {
 					w.t = t
 					running.Go(func() { w.together(w.people, func(p *person) { p.live(over.Load) }) })
+				}
+				for at, d := range news {
+					running.Go(func() { t.Logf("posts on %s were delivered within %s", at, d.goOn(over.Load)) })
 				}
 				time.Sleep(300 * time.Millisecond)
 				parts[name].outage.Store(true)
