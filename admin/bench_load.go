@@ -126,4 +126,3 @@ func (l Bench) load(ctx context.Context, do request) measured {
 	out.rate = float64(out.done-out.failed) / time.Since(begin).Seconds()
 	return out
 }
-

@@ -114,6 +114,7 @@ func (c *Cluster) readOnce(ctx context.Context, shard *Shard, buckets []Bucket, 
 		}
 		return errEpochChanged
 	}
+	shard.answered()
 	var bad *NotOpenError
 	for _, b := range buckets {
 		st := before.of(b)

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"sync"
 )
 
 // Sequence gives out increasing integers from meta, a block at a time: plain numbers spread evenly under modulo. A
@@ -14,14 +13,14 @@ type Sequence struct {
 	cluster *Cluster
 	name    string
 	block   int64
-	mu      sync.Mutex
+	turn    chan struct{} // held by who takes numbers; waiting for it ends with the context
 	next    int64
 	end     int64
 }
 
 // Sequence returns the named sequence; block is how many numbers one round trip to meta reserves.
 func (c *Cluster) Sequence(name string, block int64) *Sequence {
-	return &Sequence{cluster: c, name: name, block: block}
+	return &Sequence{cluster: c, name: name, block: block, turn: make(chan struct{}, 1)}
 }
 
 // Next returns the next number, beginning at 1. The error is an UnavailableError when meta is away.
@@ -32,8 +31,12 @@ func (s *Sequence) Next(ctx context.Context) (int64, error) {
 
 // Reserve returns the first of n consecutive numbers.
 func (s *Sequence) Reserve(ctx context.Context, n int64) (int64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return 0, s.cluster.meta.wrap(ctx.Err())
+	}
 	if s.next == 0 || s.next+n > s.end {
 		first, err := s.cluster.reserve(ctx, s.name, max(s.block, n))
 		if err != nil {
@@ -98,5 +101,5 @@ func (c *Cluster) metaOnce(ctx context.Context, fn func(ctx context.Context, tx 
 		_ = tx.Rollback()
 		return err
 	}
-	return tx.Commit()
+	return c.commit(ctx, c.meta, tx, func() {})
 }

@@ -205,13 +205,14 @@ func (c *Cluster) writeOnce(ctx context.Context, shard *Shard, buckets []Bucket,
 		_ = sqlTx.Rollback()
 		return err
 	}
-	if err := c.commit(caller, shard, sqlTx); err != nil {
+	if err := c.commit(caller, shard.pool, sqlTx, func() { shard.doubts.Add(1) }); err != nil {
 		if away(err) {
 			shard.doubts.Add(1)
 			return &UnknownOutcomeError{Where: shard.pool.where, Err: err}
 		}
 		return err
 	}
+	shard.answered() // the watch may starve on a busy machine; work that gets through speaks for the server too
 	return nil
 }
 
@@ -219,9 +220,10 @@ func (c *Cluster) writeOnce(ctx context.Context, shard *Shard, buckets []Bucket,
 const commitPatience = 5 * time.Second
 
 // commit does not wait for a server that does not answer, as the driver would for half a minute: the outcome is unknown
-// then. Whoever has only gone away is waited for, because what follows a commit has to be done.
-func (c *Cluster) commit(ctx context.Context, shard *Shard, tx *sql.Tx) error {
-	if shard.pool.dialect.sqlite {
+// then, and decided is called when it no longer is. A caller who has only gone away is waited for, because what follows
+// a commit has to be done.
+func (c *Cluster) commit(ctx context.Context, p *pool, tx *sql.Tx, decided func()) error {
+	if p.dialect.sqlite {
 		return tx.Commit()
 	}
 	patience := commitPatience
@@ -238,7 +240,7 @@ func (c *Cluster) commit(ctx context.Context, shard *Shard, tx *sql.Tx) error {
 	case <-timer.C:
 		c.done.Go(func() {
 			<-done
-			shard.doubts.Add(1)
+			decided()
 		})
 		return context.DeadlineExceeded
 	}
