@@ -4,6 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -195,6 +198,28 @@ func (d *delivery) goOn(over func() bool) (slowest time.Duration) {
 	return slowest
 }
 
+// newcomers sign up until it is over. Who gets no answer tries again with the same name and password, or logs in, as the
+// API says, until they are in: each name is one account.
+func newcomers(w *world, prefix string, over func() bool) (n int) {
+	chance := rand.New(rand.NewPCG(uint64(len(prefix)), 3))
+	for ; !over() && w.right(); n++ {
+		who := map[string]string{"name": fmt.Sprintf("%s%d", prefix, n), "password": "correct horse"}
+		for path := "/v1/accounts"; ; time.Sleep(50 * time.Millisecond) {
+			a := w.ask(chance, "", "POST", path, who, "")
+			if a.status == http.StatusCreated {
+				break
+			}
+			if a.status == http.StatusConflict && path == "/v1/accounts" {
+				path = "/v1/sessions"
+			} else if !a.undecided() {
+				w.wrong("POST %s of %s: %d %s", path, who["name"], a.status, a.body)
+				return n
+			}
+		}
+	}
+	return n
+}
+
 // TestMariaDBStoppedAndStarted takes each of two database servers away under a load and brings it back. What needs it is
 // answered with 503 meanwhile, by the deadline of a request, and never with something wrong; whoever lives on the other
 // one with all of theirs goes on unhindered; after some seconds nobody is refused any more; in the end nothing
@@ -225,6 +250,11 @@ func TestMariaDBStoppedAndStarted(t *testing.T) {
 				}
 				for at, d := range news {
 					running.Go(func() { t.Logf("posts on %s were delivered within %s", at, d.goOn(over.Load)) })
+				}
+				for i := range 4 {
+					running.Go(func() {
+						newcomers(parts["both"], fmt.Sprintf("new%s%s%d", way.name, name[len(name)-1:], i), over.Load)
+					})
 				}
 				time.Sleep(300 * time.Millisecond)
 				parts[name].outage.Store(true)
