@@ -302,9 +302,9 @@ func TestF19KeepWithEffectsUnderWay(t *testing.T) {
 			}
 		},
 	}
-	for name, tell := range story {
-		t.Run(name, func(t *testing.T) {
-			staged(t, keepPublic, func(t *testing.T, b *Backend, _ *stoppedClock) {
+	staged(t, keepPublic, func(t *testing.T, b *Backend, _ *stoppedClock) {
+		for name, tell := range story {
+			t.Run(name, func(t *testing.T) {
 				ada, uma := person(t, b), person(t, b)
 				post(t, b, ada, "before", VisibilityPublic)
 				follow(t, b, uma, ada)
@@ -314,8 +314,8 @@ func TestF19KeepWithEffectsUnderWay(t *testing.T) {
 				drain(t, b)
 				checkInvariants(t, b)
 			})
-		})
-	}
+		}
+	})
 }
 
 func TestF20AFollowThatArrivesUnderABlock(t *testing.T) {
