@@ -21,7 +21,7 @@ test: ## start the real servers, check the code, run all tests with the race det
 		echo "the race detector needs a C compiler (Debian: apt-get install gcc libc6-dev)"; exit 1; }
 	scripts/services up
 	$(MAKE) check
-	$(GO) test -race -count=1 -timeout 20m -p 2 ./...
+	$(GO) test -race -count=1 -timeout 40m -p 2 ./...
 
 check: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \
