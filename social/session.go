@@ -44,7 +44,7 @@ func (s *Sessions) LogIn(ctx context.Context, name, password string) (Granted, e
 		}
 	}
 	hash := ""
-	if acc != nil && acc.state == accountLive {
+	if acc != nil && (acc.state == accountLive || acc.state == accountPending) {
 		hash = acc.passwordHash
 	}
 	if len(password) > maxPassword {
@@ -56,6 +56,12 @@ func (s *Sessions) LogIn(ctx context.Context, name, password string) (Granted, e
 	}
 	if !ok {
 		return Granted{}, wrong
+	}
+	if acc.state == accountPending { // the name is theirs, and their shard has not heard it: a sign-up that got no answer
+		claim := s.b.newEffect(id, effClaimName, 0, claimPayload{Name: foldName(acc.name)})
+		if err := s.b.applyClaims(ctx, []*effect{claim}); err != nil {
+			return Granted{}, err
+		}
 	}
 	return s.grant(ctx, id)
 }
