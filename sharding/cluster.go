@@ -20,7 +20,7 @@ type Options struct {
 	MetaDatabase string                     // where meta lives
 	MetaSchema   string                     // its schema; shards take its name with _meta replaced by their number
 	Meta, Shard  fs.FS                      // the domain's migrations, beside this package's own
-	TxTimeout    time.Duration              // the longest write transaction; 2 s where zero
+	TxTimeout    time.Duration              // the longest write transaction; 5 s where zero, 30 s embedded
 	Log          *slog.Logger
 }
 
@@ -74,7 +74,10 @@ func (o *Options) defaults() {
 		o.MetaSchema = "social_meta"
 	}
 	if o.TxTimeout == 0 {
-		o.TxTimeout = 2 * time.Second
+		o.TxTimeout = 5 * time.Second
+		if o.embedded() { // nobody but its own writers waits for a file, and a slow disk is slow
+			o.TxTimeout = 30 * time.Second
+		}
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()

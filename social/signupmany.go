@@ -47,6 +47,9 @@ func (a *Accounts) CreateMany(ctx context.Context, list []NewAccount) (ids []Use
 	if holders, err = a.holders(ctx, list); err != nil {
 		return nil, 0, err
 	}
+	if err := a.completeClaims(ctx, holders); err != nil {
+		return nil, 0, err
+	}
 	for _, n := range list {
 		id := holders[foldName(n.Name)]
 		if id == 0 {
@@ -139,4 +142,31 @@ func (a *Accounts) Holders(ctx context.Context, list []NewAccount) ([]UserID, er
 		out[i] = found[foldName(n.Name)]
 	}
 	return out, nil
+}
+
+// completeClaims brings accounts to life that have their name and do not know it yet, because the run that claimed it was
+// killed in between. Their own effects would do it as well, when a worker comes by.
+func (a *Accounts) completeClaims(ctx context.Context, holders map[string]UserID) error {
+	names := make(map[UserID]string, len(holders))
+	ids := make([]UserID, 0, len(holders))
+	for name, id := range holders {
+		names[id] = name
+		ids = append(ids, id)
+	}
+	rows, err := a.b.profileRows(ctx, ids)
+	if err != nil {
+		return err
+	}
+	var claims []*effect
+	for _, p := range rows {
+		if p.state == accountPending {
+			claims = append(claims, a.b.newEffect(p.id, effClaimName, 0, claimPayload{Name: names[p.id]}))
+		}
+	}
+	for part := range slices.Chunk(claims, applyBatch) {
+		if err := a.b.applyClaims(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
