@@ -56,7 +56,7 @@ func awaitDecided(t *testing.T, cfg configs.Config) {
 // already come; in the end, when what was owed has been worked off, every list, timeline and counter is what the model
 // says, at both servers: the one that lived on has not kept what the other one changed and died before telling.
 func TestNothingAcknowledgedIsLostByKill9(t *testing.T) {
-	program := buildProgram(t)
+	program := plainProgram(t)
 	for _, profile := range shardingtest.Profiles() {
 		t.Run(profile.Name, func(t *testing.T) {
 			began, seed := time.Now(), uint64(time.Now().UnixNano())

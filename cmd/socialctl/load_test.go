@@ -893,6 +893,28 @@ func (p *person) referring(m message, everything []message) (off []string) {
 	return off
 }
 
+// plainProgram is the program as it is built for use, without what go test adds, for the processes of a test. It is
+// built once.
+func plainProgram(t *testing.T) string {
+	t.Helper()
+	built.Do(func() {
+		var err error
+		if built.program, err = os.ReadFile(buildProgram(t)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	file := filepath.Join(t.TempDir(), "socialctl")
+	if err := os.WriteFile(file, built.program, 0o700); err != nil || len(built.program) == 0 {
+		t.Fatalf("there is no program: %v", err)
+	}
+	return file
+}
+
+var built struct {
+	sync.Once
+	program []byte
+}
+
 // serving is a `serve` process of the built program.
 type serving struct {
 	t    *testing.T

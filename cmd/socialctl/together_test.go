@@ -21,7 +21,7 @@ import (
 // commands beside them, without an error anywhere. What one server or command has done decides at once on the other
 // server, nothing acknowledged is lost, and every effect arrives.
 func TestTwoServersAndTheCommandLine(t *testing.T) {
-	program := buildProgram(t)
+	program := plainProgram(t)
 	for _, profile := range shardingtest.Profiles() {
 		t.Run(profile.Name, func(t *testing.T) {
 			config := configFile(t, profile.Config(t))
@@ -151,25 +151,23 @@ func (o *operator) graph() {
 
 // looks runs every command that only looks. None finds anything wrong: what is under way is not.
 func (o *operator) looks() {
-	for range 2 {
-		two := o.chance.Perm(len(o.w.people))
-		x, y := o.w.people[two[0]], o.w.people[two[1]]
-		m := o.w.any(o.chance)
-		for _, args := range [][]string{
-			{"inspect", "user", x.name},
-			{"inspect", "message", m.ID},
-			{"inspect", "relation", x.name, y.name},
-			{"inspect", "timeline", "--user", x.name, "--limit", "20"},
-			{"inspect", "timeline", "--user", x.name, "--message", m.ID, "--explain"},
-			{"inspect", "shard", strconv.Itoa(o.chance.IntN(4))},
-			{"inspect", "jobs"},
-			{"inspect", "jobs", "--list"},
-			{"shard", "status"},
-			{"user", "show", x.name},
-		} {
-			if out := o.run(args...); out == "" {
-				o.w.wrong("%v prints nothing", args)
-			}
+	two := o.chance.Perm(len(o.w.people))
+	x, y := o.w.people[two[0]], o.w.people[two[1]]
+	m := o.w.any(o.chance)
+	for _, args := range [][]string{
+		{"inspect", "user", x.name},
+		{"inspect", "message", m.ID},
+		{"inspect", "relation", x.name, y.name},
+		{"inspect", "timeline", "--user", x.name, "--limit", "20"},
+		{"inspect", "timeline", "--user", x.name, "--message", m.ID, "--explain"},
+		{"inspect", "shard", strconv.Itoa(o.chance.IntN(4))},
+		{"inspect", "jobs"},
+		{"inspect", "jobs", "--list"},
+		{"shard", "status"},
+		{"user", "show", x.name},
+	} {
+		if out := o.run(args...); out == "" {
+			o.w.wrong("%v prints nothing", args)
 		}
 	}
 }
