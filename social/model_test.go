@@ -29,7 +29,7 @@ import (
 // SOCIALCTL_TEST_MODEL_CHECKS is how many stories are told on the embedded profile (the cluster has a sixth of them).
 
 const (
-	modelChecks = 60
+	modelChecks = 48
 	modelSteps  = 90 // on the average, in each
 )
 

@@ -116,7 +116,23 @@ func (r *modelRun) Follow(rt *rapid.T) {
 			return CodeBlocked
 		}
 		return ""
-	}, r.m.follow)
+	}, func(me, other UserID, now int64) {
+		if r.m.follow(me, other, now); r.m.follows[modelPair{me, other}].since == r.m.step {
+			r.backfilled(me, other)
+		}
+	})
+}
+
+// backfilled notes what a new follow has brought when it is answered: one's own reads show it at once.
+func (r *modelRun) backfilled(me, other UserID) {
+	if r.arrived[me] == nil {
+		r.arrived[me] = map[MessageID]bool{}
+	}
+	for _, x := range r.m.messages {
+		if x.id.Author == other && x.visibility == VisibilityPublic && r.m.due(me, x) {
+			r.arrived[me][x.id] = true
+		}
+	}
 }
 
 func (r *modelRun) Unfollow(rt *rapid.T) {
