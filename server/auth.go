@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"strconv"
 	"unicode/utf8"
 
 	"socialctl/social"
@@ -25,7 +26,7 @@ func (s *Server) authenticate(ctx context.Context, c *call) error {
 		if !utf8.ValidString(token) {
 			err = refuse(social.CodeTokenInvalid, "", "The token is not valid.")
 		} else {
-			c.viewer, err = s.b.Sessions.Authenticate(ctx, token)
+			err = s.identify(ctx, c, token)
 		}
 	}
 	if err != nil {
@@ -34,6 +35,18 @@ func (s *Server) authenticate(ctx context.Context, c *call) error {
 			return limited
 		}
 	}
+	return err
+}
+
+// identify finds out whose the token is, and takes ahead what the route will need of theirs.
+func (s *Server) identify(ctx context.Context, c *call, token string) (err error) {
+	if !c.route.has(home) {
+		c.viewer, err = s.b.Sessions.Authenticate(ctx, token)
+		return err
+	}
+	limit, _ := strconv.Atoi(c.query.Get("limit")) // a guess: it is checked when the token has been
+	top := !c.query.Has("cursor") && !c.query.Has("before")
+	c.viewer, c.ahead, err = s.b.Sessions.AuthenticateReader(ctx, token, top, max(limit, 0))
 	return err
 }
 

@@ -21,6 +21,7 @@ type call struct {
 	route     *route // nil outside the API
 	viewer    social.Viewer
 	tokenUsed bool
+	ahead     *social.Ahead // of a route that reads home
 	body      []byte
 	key       social.KeyUse
 	out       reply

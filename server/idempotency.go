@@ -57,7 +57,7 @@ func isKept(out reply) bool {
 }
 
 // again is the answer that was given before. Where a message was stored and its answer was not kept, because a server
-// died between the two, the message is answered as it is now, as created, and that is kept.
+// died between the two, the message is answered as it is now, as created unless it was there before, and that is kept.
 func (s *Server) again(ctx context.Context, c *call, before *social.Replay) reply {
 	if before.Status != 0 {
 		out := reply{status: before.Status, body: before.Body, replayed: true}
@@ -70,7 +70,11 @@ func (s *Server) again(ctx context.Context, c *call, before *social.Replay) repl
 	if err != nil {
 		return s.problem(ctx, c, err)
 	}
-	out := messageReply(http.StatusCreated, m)
+	status := http.StatusCreated
+	if before.Repeated {
+		status = http.StatusOK
+	}
+	out := messageReply(status, m)
 	s.keep(ctx, c, out)
 	out.replayed = true
 	return out

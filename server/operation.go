@@ -32,6 +32,7 @@ const (
 	may202                       // answers 202 while the other person's shard is away
 	may200                       // answers 200 where it would have answered 201
 	unlimited                    // no rate limit, no version in the path
+	home                         // reads the asker's home timeline
 )
 
 // route is one line of the table in routes.go.

@@ -57,5 +57,5 @@ func (s *Server) addRoutes() {
 	add(s, route{"DELETE", "/v1/messages/{id}/repost", "deleteRepost", yes, write, 200, message{}, 0, "Take one's repost without words back"}, s.deleteRepost)
 
 	add(s, route{"GET", "/v1/accounts/{account}/messages", "listAccountMessages", opt, read, 200, messages{}, 0, "What an account published"}, s.listAccountMessages)
-	add(s, route{"GET", "/v1/timelines/home", "getHome", yes, read, 200, messages{}, etagged, "One's home timeline"}, s.home)
+	add(s, route{"GET", "/v1/timelines/home", "getHome", yes, read, 200, messages{}, etagged | home, "One's home timeline"}, s.home)
 }

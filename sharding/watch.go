@@ -89,8 +89,8 @@ func (s *Shard) poll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, watchTrust)
 	defer cancel()
 	asked := time.Now()
-	var cacheEpoch int64
-	err := s.pool.read.QueryRowContext(ctx, `SELECT cache_epoch FROM shard_state WHERE id = 1`).Scan(&cacheEpoch)
+	var cacheEpoch int64 // with the epoch: a bucket's move ends the copies made here, whoever has not heard of it yet
+	err := s.pool.read.QueryRowContext(ctx, `SELECT cache_epoch + epoch FROM shard_state WHERE id = 1`).Scan(&cacheEpoch)
 	if err != nil {
 		return
 	}
@@ -99,8 +99,8 @@ func (s *Shard) poll(ctx context.Context) {
 	s.polledAtMS.Store(asked.UnixMilli())
 }
 
-// CacheEpoch returns the shard's cache_epoch as read at most half a second ago; false when it is not known to that.
-// A cached value that was made under another one is worthless.
+// CacheEpoch returns a number that rises with the shard's cache_epoch and with its epoch, as read at most half a second
+// ago; false when it is not known to that. A cached value that was made under another one is worthless.
 func (s *Shard) CacheEpoch() (int64, bool) {
 	at := s.polledAtMS.Load()
 	return s.cacheSeen.Load(), at != 0 && time.Since(time.UnixMilli(at)) <= watchTrust

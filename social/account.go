@@ -139,7 +139,7 @@ func (a *Accounts) SignUp(ctx context.Context, in SignUp) (Granted, error) {
 	if err != nil {
 		return Granted{}, err
 	}
-	return a.b.Sessions.grant(ctx, id)
+	return a.b.Sessions.grant(ctx, id, hash, taken)
 }
 
 // Create makes an account without a password, for operators and imports: nobody can log in to it until it has one.
@@ -213,7 +213,7 @@ func (a *Accounts) Update(ctx context.Context, v Viewer, p ProfilePatch) (Accoun
 			return Account{}, err
 		}
 	}
-	newHash := ""
+	newHash, confirmed := "", ""
 	if p.Password != nil {
 		if err := checkPassword(*p.Password, "/password"); err != nil {
 			return Account{}, err
@@ -222,18 +222,26 @@ func (a *Accounts) Update(ctx context.Context, v Viewer, p ProfilePatch) (Accoun
 		if p.CurrentPassword != nil {
 			current = *p.CurrentPassword
 		}
-		if err := a.confirm(ctx, v, current, "/current_password"); err != nil {
+		var err error
+		if confirmed, err = a.confirm(ctx, v, current, "/current_password"); err != nil {
 			return Account{}, err
 		}
-		var err error
 		if newHash, err = a.b.hashPassword(ctx, *p.Password); err != nil {
 			return Account{}, err
 		}
 	}
 	bucket := a.b.bucket(v.UserID)
-	err := a.b.Cluster.Write(ctx, int64(v.UserID), func(ctx context.Context, tx *sharding.Tx) error {
-		if _, err := a.b.lockLive(ctx, tx, v.UserID); err != nil {
+	stale := []cacheKey{accountKey(v.UserID)}
+	if newHash != "" {
+		stale = append(stale, sessionKey(v.UserID))
+	}
+	err := a.b.change(ctx, v.UserID, stale, func(ctx context.Context, tx *sharding.Tx) error {
+		acc, err := a.b.lockLive(ctx, tx, v.UserID)
+		if err != nil {
 			return err
+		}
+		if newHash != "" && acc.passwordHash != confirmed { // it was changed meanwhile
+			return wrongPassword("/current_password")
 		}
 		set := func(column string, value *string) error {
 			if value == nil {
@@ -250,7 +258,6 @@ func (a *Accounts) Update(ctx context.Context, v Viewer, p ProfilePatch) (Accoun
 		}
 		return errors.Join(set("display_name", p.DisplayName), set("bio", p.Bio))
 	})
-	a.b.cache.forgetAfter(ctx, err, accountKey(v.UserID), sessionKey(v.UserID))
 	if err != nil {
 		return Account{}, err
 	}
@@ -258,38 +265,50 @@ func (a *Accounts) Update(ctx context.Context, v Viewer, p ProfilePatch) (Accoun
 }
 
 // confirm checks the account's own password before something that a stolen token must not do.
-func (a *Accounts) confirm(ctx context.Context, v Viewer, password, pointer string) error {
+// It returns the hash that it was checked against: the deed has to see that it is still the account's.
+func (a *Accounts) confirm(ctx context.Context, v Viewer, password, pointer string) (hash string, err error) {
 	acc, err := a.b.readAccount(ctx, v.UserID)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if acc == nil {
-		return errorf(CodeTokenInvalid, "", "this account is not in use any more")
+		return "", errorf(CodeTokenInvalid, "", "this account is not in use any more")
 	}
 	ok, err := a.b.passwordMatches(ctx, password[:min(len(password), maxPassword)], acc.passwordHash)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if !ok || len(password) > maxPassword {
-		return errorf(CodeCredentialsInvalid, pointer, "the current password is wrong")
+		return "", wrongPassword(pointer)
 	}
-	return nil
+	return acc.passwordHash, nil
+}
+
+func wrongPassword(pointer string) error {
+	return errorf(CodeCredentialsInvalid, pointer, "the current password is wrong")
 }
 
 // Delete ends the account, for good: at once for everybody who looks, and by a job for what it left elsewhere. The name
 // stays taken. The error for a wrong password is credentials_invalid.
 func (a *Accounts) Delete(ctx context.Context, v Viewer, password string) error {
-	if err := a.confirm(ctx, v, password, "/password"); err != nil {
+	confirmed, err := a.confirm(ctx, v, password, "/password")
+	if err != nil {
 		return err
 	}
-	return a.SetState(ctx, v.UserID, accountDeleted)
+	return a.setState(ctx, v.UserID, accountDeleted, confirmed)
 }
 
 // SetState puts an account into another state: live, disabled (cannot log in, not shown) or deleted, for good.
 func (a *Accounts) SetState(ctx context.Context, id UserID, state int) error {
+	return a.setState(ctx, id, state, "")
+}
+
+// setState is SetState, if the password is still the one that was confirmed.
+func (a *Accounts) setState(ctx context.Context, id UserID, state int, confirmed string) error {
 	bucket := a.b.bucket(id)
 	var job *effect
-	err := a.b.Cluster.Write(ctx, int64(id), func(ctx context.Context, tx *sharding.Tx) error {
+	stale := []cacheKey{accountKey(id), sessionKey(id), viewerKey(id)}
+	err := a.b.change(ctx, id, stale, func(ctx context.Context, tx *sharding.Tx) error {
 		job = nil
 		acc, err := lockAccount(ctx, tx, bucket, id)
 		if err != nil {
@@ -297,6 +316,9 @@ func (a *Accounts) SetState(ctx context.Context, id UserID, state int) error {
 		}
 		if acc == nil || acc.state != accountLive && acc.state != accountDisabled {
 			return notFound("account")
+		}
+		if confirmed != "" && acc.passwordHash != confirmed {
+			return wrongPassword("/password")
 		}
 		if _, err := tx.Exec(ctx, sharding.Key("user_info", bucket, int64(id)),
 			`UPDATE user_info SET state = ?, clock = clock + 1 WHERE bucket = ? AND user_id = ?`, state, bucket, int64(id)); err != nil {
@@ -311,7 +333,6 @@ func (a *Accounts) SetState(ctx context.Context, id UserID, state int) error {
 		job = a.b.newEffect(id, effDeleteAccount, id, struct{}{})
 		return a.b.emit(ctx, tx, job)
 	})
-	a.b.cache.forgetAfter(ctx, err, accountKey(id), sessionKey(id), viewerKey(id))
 	if err != nil {
 		return err
 	}
@@ -331,7 +352,7 @@ func (a *Accounts) SetPassword(ctx context.Context, id UserID, password string) 
 		return err
 	}
 	bucket := a.b.bucket(id)
-	err = a.b.Cluster.Write(ctx, int64(id), func(ctx context.Context, tx *sharding.Tx) error {
+	return a.b.change(ctx, id, []cacheKey{sessionKey(id)}, func(ctx context.Context, tx *sharding.Tx) error {
 		acc, err := lockAccount(ctx, tx, bucket, id)
 		if err != nil {
 			return err
@@ -345,8 +366,6 @@ func (a *Accounts) SetPassword(ctx context.Context, id UserID, password string) 
 		}
 		return a.b.Sessions.endAll(ctx, tx, id, "")
 	})
-	a.b.cache.forgetAfter(ctx, err, sessionKey(id))
-	return err
 }
 
 // Disable and Enable are what an operator does with an account that misbehaves, or did.

@@ -49,6 +49,7 @@ type Backend struct {
 	authors  *versioned[*profile]
 	viewers  *versioned[*viewerState]
 	logins   *versioned[[]sessionRow]
+	heads    *versioned[*head]
 	userIDs  *sharding.Sequence
 	hashing  chan struct{} // at most this many password hashes at once: each takes 19 MiB
 	ack      *acker
@@ -72,12 +73,13 @@ func ShardingOptions(cfg configs.Config, log *slog.Logger) sharding.Options {
 	return o
 }
 
-// How many decoded rows a process keeps: about 60 MiB when the messages are short.
+// How many decoded rows a process keeps: about 100 MiB when the messages are short.
 const (
 	cachedMessages = 60_000
 	cachedAuthors  = 40_000
 	cachedViewers  = 4_000
 	cachedLogins   = 20_000
+	cachedHeads    = 20_000
 )
 
 // Open opens everything that the configuration names. An embedded data folder is made and brought up to date at first
@@ -108,7 +110,7 @@ func Open(ctx context.Context, cfg configs.Config, o OpenOptions) (*Backend, err
 	}
 	b := &Backend{Cluster: cluster, Config: cfg, log: o.Log, clock: o.Now,
 		messages: newVersioned[*stored](cachedMessages), authors: newVersioned[*profile](cachedAuthors),
-		viewers: newVersioned[*viewerState](cachedViewers), logins: newVersioned[[]sessionRow](cachedLogins),
+		viewers: newVersioned[*viewerState](cachedViewers), logins: newVersioned[[]sessionRow](cachedLogins), heads: newVersioned[*head](cachedHeads),
 		userIDs: cluster.Sequence("user_id", 100), hashing: make(chan struct{}, 2), hints: make(chan *effect, 4096)}
 	b.Accounts, b.Sessions, b.Relations = &Accounts{b}, &Sessions{b}, &Relations{b}
 	b.Messages, b.Timelines, b.Keys = &Messages{b}, &Timelines{b}, &Keys{b}

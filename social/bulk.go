@@ -55,8 +55,9 @@ func (r *Relations) Import(ctx context.Context, follows []ImportedFollow) (made 
 			touched = append(touched, viewerKey(f.Follower))
 		}
 	}
-	b.cache.forget(ctx, touched...)
-	b.settle(ctx, owed...)
+	if b.cache.forget(ctx, touched...) == nil { // otherwise what is owed is left to the workers, who forget it again
+		b.settle(ctx, owed...)
+	}
 	return made, nil
 }
 
@@ -159,8 +160,7 @@ func (b *Backend) applyEdgeBatch(ctx context.Context, group []*effect) ([]*effec
 			touched = append(touched, viewerKey(UserID(e[1])))
 		}
 	}
-	b.cache.forget(ctx, touched...)
-	return replies, nil
+	return replies, b.cache.forget(ctx, touched...)
 }
 
 // importFans is applyEdges for many followed people of one shard; all follows of a person in the chunk share one step of

@@ -90,6 +90,8 @@ type cache struct {
 	owing    sync.WaitGroup
 	flights  flights
 
+	committed func() // in tests: what happens between a commit and the forgetting
+
 	found, created, unusable, failures, forgotten, raised atomic.Int64
 }
 

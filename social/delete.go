@@ -58,11 +58,13 @@ func (b *Backend) erase(ctx context.Context, id MessageID) error {
 		effs, err = b.eraseTx(ctx, tx, id)
 		return err
 	})
-	b.cache.forgetAfter(ctx, err, messageKey(id), viewerKey(id.Author))
+	forgotten := b.cache.forgetAfter(ctx, err, messageKey(id), viewerKey(id.Author), timelineKey(id.Author))
 	if err != nil {
 		return fmt.Errorf("delete %s: %w", id, err)
 	}
-	b.settle(ctx, effs...)
+	if forgotten == nil { // otherwise what is owed is left to the workers, who forget it again
+		b.settle(ctx, effs...)
+	}
 	return nil
 }
 

@@ -90,8 +90,7 @@ func (b *Backend) applyClaims(ctx context.Context, group []*effect) error {
 	if err != nil {
 		return fmt.Errorf("settle accounts: %w", err)
 	}
-	b.cache.forget(ctx, touched...)
-	return nil
+	return b.cache.forget(ctx, touched...)
 }
 
 // applyEdges brings follows of one person into that person's shard. Counters move with the state; the span moves with the
@@ -127,8 +126,7 @@ func (b *Backend) applyEdges(ctx context.Context, group []*effect) ([]*effect, e
 	if err != nil {
 		return nil, fmt.Errorf("apply follows of %d: %w", author, err)
 	}
-	b.cache.forget(ctx, viewerKey(author))
-	return replies, nil
+	return replies, b.cache.forget(ctx, viewerKey(author))
 }
 
 func (b *Backend) refuseEdges(ctx context.Context, tx *sharding.Tx, author UserID, edges []edgePayload, replies *[]*effect) error {
@@ -253,8 +251,7 @@ func (b *Backend) applyEndFollows(ctx context.Context, group []*effect) ([]*effe
 	if err != nil {
 		return nil, fmt.Errorf("end follows of %d: %w", follower, err)
 	}
-	b.cache.forget(ctx, viewerKey(follower))
-	return replies, nil
+	return replies, b.cache.forget(ctx, viewerKey(follower))
 }
 
 // applyBlocked notes in the blocked person's shard who blocks them, and ends their follow there.
@@ -301,6 +298,5 @@ func (b *Backend) applyBlocked(ctx context.Context, group []*effect) ([]*effect,
 	if err != nil {
 		return nil, fmt.Errorf("note blocks of %d: %w", blocked, err)
 	}
-	b.cache.forget(ctx, viewerKey(blocked))
-	return replies, nil
+	return replies, b.cache.forget(ctx, viewerKey(blocked))
 }

@@ -66,7 +66,7 @@ func (t *Timelines) Explain(ctx context.Context, reader UserID, id MessageID) (E
 		return Explanation{}, notFound("account")
 	}
 	if x.entry != nil && x.entry.live {
-		err := t.show(ctx, Viewer{UserID: reader}, []entry{*x.entry}, func(int, *Message) { x.out.Shown = true })
+		err := t.show(ctx, Viewer{UserID: reader}, nil, []entry{*x.entry}, func(int, *Message) { x.out.Shown = true })
 		if err != nil {
 			return Explanation{}, fmt.Errorf("read the timeline: %w", err)
 		}

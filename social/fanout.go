@@ -266,6 +266,9 @@ func (b *Backend) perShard(ctx context.Context, fans []fan, chunk int, write sha
 			for part := range slices.Chunk(mine, chunk) {
 				written, err := write(ctx, shard, part)
 				n += written
+				if err == nil && b.forgetTimelines(ctx, part) != nil { // to be done again, and forgotten then
+					refused = append(refused, b.bucketsOf(part)...)
+				}
 				again, no, err := b.refusal(ctx, part, err)
 				if err != nil {
 					return nil, n, err

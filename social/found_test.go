@@ -3,6 +3,7 @@ package social
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -252,6 +253,139 @@ func TestWhatADeadServerDidNotForgetIsForgottenByTheWorkers(t *testing.T) {
 	})
 }
 
+// Neither did the workers forget what a dead server had changed without owing anything to another shard: sessions that
+// had been ended were good on the other servers for up to a day.
+func TestWhatADeadServerDidNotForgetThoughItOwedNothing(t *testing.T) {
+	onClock(t, nil, func(t *testing.T, s *modelStore, b *Backend) {
+		if err := s.open(0); err != nil {
+			t.Fatal(err)
+		}
+		author := person(t, b)
+		post(t, b, author, "hello", VisibilityPublic)
+		const password, next = "correct horse", "battery staple"
+		reader, err := b.Accounts.SignUp(t.Context(), SignUp{Name: "ended", Password: password})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := Viewer{UserID: reader.Account.ID}
+		follow(t, b, v, author)
+		s.passAll(t)
+		dies := s.servers[1].Backend
+		dies.cache.committed = func() { runtime.Goexit() }
+		after := func(verb func() error) {
+			t.Helper()
+			ended := make(chan error, 1)
+			go func() {
+				defer close(ended)
+				ended <- verb()
+			}()
+			if err, answered := <-ended; answered {
+				t.Fatalf("the server lived on: %v", err)
+			}
+			s.clock.Add(settleGrace.Milliseconds() + 1)
+			s.passAll(t)
+		}
+		granted := func() string {
+			t.Helper()
+			login, err := b.Sessions.Grant(t.Context(), v.UserID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.Sessions.Authenticate(t.Context(), login.Token); err != nil {
+				t.Fatal(err)
+			}
+			return login.Token
+		}
+		refused := func(what, token string) {
+			t.Helper()
+			if _, err := b.Sessions.Authenticate(t.Context(), token); CodeOf(err) != CodeTokenInvalid {
+				t.Errorf("after %s its sessions are good: %v", what, err)
+			}
+		}
+		sees := func(want ...string) {
+			t.Helper()
+			if got := contents(home(t, b, v, 20)); !slices.Equal(got, want) {
+				t.Errorf("home has %q, not %q", got, want)
+			}
+		}
+
+		sees("hello")
+		after(func() error { _, err := dies.Relations.Mute(t.Context(), v, author.UserID); return err })
+		sees()
+		after(func() error { _, err := dies.Relations.Unmute(t.Context(), v, author.UserID); return err })
+		sees("hello")
+
+		display := "Another"
+		after(func() error {
+			_, err := dies.Accounts.Update(t.Context(), author, ProfilePatch{DisplayName: &display})
+			return err
+		})
+		if got := home(t, b, v, 20); got[0].Author.DisplayName != display {
+			t.Errorf("the author is shown as %q", got[0].Author.DisplayName)
+		}
+
+		token := granted()
+		session, err := b.Sessions.Authenticate(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after(func() error { return dies.Sessions.End(t.Context(), session, "current") })
+		refused("a log-out", token)
+		token = granted()
+		after(func() error {
+			old, next := password, next
+			_, err := dies.Accounts.Update(t.Context(), v, ProfilePatch{Password: &next, CurrentPassword: &old})
+			return err
+		})
+		refused("another password", token)
+		token = granted()
+		after(func() error { return dies.Accounts.SetPassword(t.Context(), v.UserID, password) })
+		refused("an operator's password", token)
+		token = granted()
+		after(func() error { return dies.Accounts.Disable(t.Context(), v.UserID) })
+		refused("being disabled", token)
+		after(func() error { return dies.Accounts.Disable(t.Context(), author.UserID) })
+		if got, err := b.Messages.GetMany(t.Context(), v, []MessageID{{author.UserID, 1}}); err != nil || len(got) != 0 {
+			t.Errorf("a disabled author's message is shown: %v, %v", got, err)
+		}
+		if n := countRows(t, b, `SELECT COUNT(*) FROM outbox WHERE kind = ?`, int(effForget)); n != 0 {
+			t.Errorf("%d changes are still to be forgotten", n)
+		}
+	})
+}
+
+// An import that ended between a commit and the forgetting left the followers' copies as they were.
+func TestWhatADeadImportDidNotForget(t *testing.T) {
+	onClock(t, nil, func(t *testing.T, s *modelStore, b *Backend) {
+		if err := s.open(0); err != nil {
+			t.Fatal(err)
+		}
+		author, reader := person(t, b), person(t, b)
+		post(t, b, reader, "mine", VisibilityPublic)
+		s.clock.Add(1)
+		post(t, b, author, "hello", VisibilityPublic)
+		if got := contents(home(t, b, reader, 20)); !slices.Equal(got, []string{"mine"}) {
+			t.Fatalf("home has %q", got)
+		}
+		dies := s.servers[1].Backend
+		err := dies.Cluster.Write(t.Context(), int64(reader.UserID), func(ctx context.Context, tx *sharding.Tx) error {
+			edges, err := dies.importFollows(ctx, tx, []ImportedFollow{{Follower: reader.UserID, Followed: author.UserID}})
+			if err != nil {
+				return err
+			}
+			return dies.emit(ctx, tx, dies.edgeEffects(reader.UserID, edges)...)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.clock.Add(settleGrace.Milliseconds() + 1)
+		s.passAll(t)
+		if got := contents(home(t, b, reader, 20)); !slices.Equal(got, []string{"hello", "mine"}) {
+			t.Fatalf("home has %q", got)
+		}
+	})
+}
+
 // The key of a repeated repost named a message that there was not, or was another one later.
 func TestTheKeyOfARepeatedRepostNamesTheRepostThatThereIs(t *testing.T) {
 	onClock(t, nil, func(t *testing.T, s *modelStore, b *Backend) {
@@ -268,7 +402,7 @@ func TestTheKeyOfARepeatedRepostNamesTheRepostThatThereIs(t *testing.T) {
 		}
 		s.clock.Add(2 * inProgressFor) // the answer was never kept: the server died
 		replay, err := b.Keys.Begin(t.Context(), reader, use)
-		if err != nil || replay == nil || replay.Message != first.ID {
+		if err != nil || replay == nil || replay.Message != first.ID || !replay.Repeated || replay.Status != 0 {
 			t.Fatalf("the key answers %+v, %v, and not %s", replay, err, first.ID)
 		}
 	})

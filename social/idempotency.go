@@ -28,12 +28,16 @@ func (k KeyUse) hashes() (key, use []byte) {
 
 // Replay is the answer that was given before; it is also the error of a verb that found its key used meanwhile. Status 0
 // means that the message was stored and the answer was not kept, because the server stopped between the two: Message is
-// to be answered then, as created, and kept.
+// to be answered then, as created unless it was Repeated, and kept.
 type Replay struct {
-	Status  int
-	Body    []byte
-	Message MessageID
+	Status   int
+	Body     []byte
+	Message  MessageID
+	Repeated bool // Message is a repost that there was before the key was used
 }
+
+// answerRepeated stands in place of the answer, until that is kept, where Replay.Repeated is to be said.
+const answerRepeated = "repeated"
 
 func (r *Replay) Error() string { return "answered before under this idempotency key" }
 
@@ -70,6 +74,9 @@ func (k *Keys) find(ctx context.Context, q reader, user UserID, use KeyUse) (*Re
 		return nil, errorf(CodeIdempotencyKeyReused, "", "this Idempotency-Key was used for another request")
 	case status == 0 && now-created < inProgressFor:
 		return nil, errorf(CodeIdempotencyInProgress, "", "the first request with this Idempotency-Key is still running")
+	}
+	if status == 0 {
+		return &Replay{Message: MessageID{user, n}, Repeated: answer == answerRepeated}, nil
 	}
 	return &Replay{Status: status, Body: []byte(answer), Message: MessageID{user, n}}, nil
 }

@@ -85,11 +85,12 @@ func (m *Messages) Import(ctx context.Context, list []ImportedMessage) ([]Import
 	for _, in := range list {
 		if !seen[in.Author] {
 			seen[in.Author] = true
-			touched = append(touched, viewerKey(in.Author))
+			touched = append(touched, viewerKey(in.Author), timelineKey(in.Author))
 		}
 	}
-	b.cache.forget(ctx, touched...)
-	b.settle(ctx, inOrderOfTime(owed)...)
+	if b.cache.forget(ctx, touched...) == nil { // otherwise what is owed is left to the workers, who forget it again
+		b.settle(ctx, inOrderOfTime(owed)...)
+	}
 	return out, nil
 }
 

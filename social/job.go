@@ -32,6 +32,10 @@ func (b *Backend) runJob(ctx context.Context, e *effect) {
 		if err != nil || !taken {
 			return
 		}
+		if err := b.forgetFor(ctx, []*effect{e}); err != nil {
+			b.giveBack(ctx, e, err)
+			return
+		}
 	}
 	for range pagesPerTurn {
 		more, err := b.jobPage(ctx, e)
@@ -39,10 +43,7 @@ func (b *Backend) runJob(ctx context.Context, e *effect) {
 			if ctx.Err() == nil {
 				b.log.Warn("job page failed; it will be tried again", "kind", e.kind.String(), "owner", e.owner, "event", e.event, "attempts", e.attempts, "error", err)
 			}
-			// A run that is being stopped gives its lease back, so that the next one goes on at once.
-			release, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
-			b.release(release, e, err)
-			cancel()
+			b.giveBack(ctx, e, err)
 			return
 		}
 		if !more {
@@ -52,11 +53,16 @@ func (b *Backend) runJob(ctx context.Context, e *effect) {
 			break
 		}
 	}
-	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
-	defer cancel()
-	b.release(release, e, nil)
+	b.giveBack(ctx, e, nil)
 	e.leased = false
 	b.hint(e)
+}
+
+// giveBack is release also for a run that is being stopped, so that the next one goes on at once.
+func (b *Backend) giveBack(ctx context.Context, e *effect, failed error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+	defer cancel()
+	b.release(ctx, e, failed)
 }
 
 // take leases a job that is due, and reads where it stands.
@@ -70,7 +76,7 @@ func (b *Backend) take(ctx context.Context, e *effect) (bool, error) {
 			return err
 		}
 		*e = *got
-		e.dueMS = b.now() + jobLease.Milliseconds()
+		e.dueMS, e.found = b.now()+jobLease.Milliseconds(), true
 		_, err = tx.Exec(ctx, sharding.Key("outbox", bucket, int64(e.owner), e.event),
 			`UPDATE outbox SET due_ms = ?, attempts = attempts + 1 WHERE bucket = ? AND user_id = ? AND event_id = ?`,
 			e.dueMS, bucket, int64(e.owner), e.event)

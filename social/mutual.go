@@ -112,7 +112,7 @@ func (b *Backend) buryEach(ctx context.Context, reader UserID, list []*stored, s
 			}
 		}
 	})
-	return b.Cluster.Write(ctx, int64(reader), func(ctx context.Context, tx *sharding.Tx) error {
+	err := b.Cluster.Write(ctx, int64(reader), func(ctx context.Context, tx *sharding.Tx) error {
 		if sweep {
 			_, err := tx.Exec(ctx, changed, `
 				DELETE FROM msg_index WHERE `+tx.Dialect().In("bucket, user_id, time_ms, author_id, msg_id", len(list))+` AND state = ?`,
@@ -125,4 +125,8 @@ func (b *Backend) buryEach(ctx context.Context, reader UserID, list []*stored, s
 			{upsert bucket, user_id, time_ms, author_id, msg_id} state = {new state}`, rows...)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return b.cache.forget(ctx, timelineKey(reader))
 }

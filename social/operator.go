@@ -193,7 +193,7 @@ func (t *Timelines) Entries(ctx context.Context, reader UserID, limit int, each 
 			return err
 		}
 		shown := make([]bool, len(rows))
-		if err := t.show(ctx, Viewer{UserID: reader}, rows, func(i int, _ *Message) { shown[i] = true }); err != nil {
+		if err := t.show(ctx, Viewer{UserID: reader}, nil, rows, func(i int, _ *Message) { shown[i] = true }); err != nil {
 			return err
 		}
 		for i, e := range rows {

@@ -26,6 +26,7 @@ const (
 	effBlocked   effectKind = 5 // a block or its end, for the shard of the blocked
 	effReference effectKind = 6 // a comment's or repost's edge, for the shard of what it refers to
 	effEdges     effectKind = 7 // many follows at once, of an import: one row for each pair of shards and chunk
+	effForget    effectKind = 8 // a change that owes no rows elsewhere, but whose copies have to be forgotten
 
 	effFanout        effectKind = 20 // a message into its readers' timelines
 	effRemoval       effectKind = 21 // a message out of all timelines
@@ -35,8 +36,8 @@ const (
 )
 
 var effectNames = map[effectKind]string{effClaimName: "claim-name", effEdge: "edge", effBackfill: "backfill",
-	effEndFollow: "end-follow", effEdges: "edges", effBlocked: "blocked", effReference: "reference", effFanout: "fan-out",
-	effRemoval: "removal", effPurge: "purge", effDeleteAccount: "delete-account", effEndMutual: "end-mutual"}
+	effEndFollow: "end-follow", effEdges: "edges", effForget: "forget", effBlocked: "blocked", effReference: "reference",
+	effFanout: "fan-out", effRemoval: "removal", effPurge: "purge", effDeleteAccount: "delete-account", effEndMutual: "end-mutual"}
 
 func (k effectKind) String() string { return effectNames[k] }
 
@@ -54,6 +55,7 @@ type effect struct {
 	payload  []byte
 	progress []byte
 	leased   bool // born under a lease of this process
+	found    bool // in the outbox: whoever committed it may not have lived to forget what it changed
 }
 
 // Timings of the outbox. The server that took the request applies its effects at once; settleGrace keeps the workers
@@ -184,6 +186,9 @@ func (b *Backend) group(effs []*effect) [][]*effect {
 
 // apply carries out effects of one kind on one person's rows. Applying twice, or in another order, changes nothing more.
 func (b *Backend) apply(ctx context.Context, group []*effect) (replies []*effect, err error) {
+	if err := b.forgetFor(ctx, group); err != nil {
+		return nil, err
+	}
 	switch group[0].kind {
 	case effClaimName:
 		return nil, b.applyClaims(ctx, group)
@@ -199,6 +204,8 @@ func (b *Backend) apply(ctx context.Context, group []*effect) (replies []*effect
 		return b.applyBlocked(ctx, group)
 	case effReference:
 		return nil, b.applyReferences(ctx, group)
+	case effForget:
+		return nil, nil // done, by the server that made the change or above
 	}
 	return nil, fmt.Errorf("outbox row of unknown kind %d: written by a newer program?", group[0].kind)
 }
@@ -298,7 +305,6 @@ func (b *Backend) scanDue(ctx context.Context) ([]*effect, error) {
 			errs = append(errs, fmt.Errorf("%s: %w", shard, err))
 			continue
 		}
-		b.forgetFor(ctx, due)
 		var effs []*effect
 		for _, e := range due {
 			if e.kind.isJob() {
@@ -344,6 +350,7 @@ func (b *Backend) dueIn(ctx context.Context, shard *sharding.Shard) ([]*effect, 
 			if err := rows.Scan(&bucket, &e.owner, &e.event, &e.kind, &e.target, &e.dueMS, &e.attempts, &e.created, &e.payload, &e.progress); err != nil {
 				return err
 			}
+			e.found = true
 			if _, mine := slices.BinarySearch(open, bucket); mine {
 				out = append(out, &e)
 			}
@@ -369,7 +376,7 @@ func (b *Backend) claim(ctx context.Context, e *effect, lease time.Duration) (bo
 			until, bucket, int64(e.owner), e.event)
 		claimed = err == nil
 		*e = *got
-		e.dueMS = until
+		e.dueMS, e.found = until, true
 		return err
 	})
 	return claimed, err

@@ -27,11 +27,12 @@ type CommentQuery struct {
 	Oldest bool
 }
 
-// ListQuery asks for messages: no Kinds means all that the list holds; Before 0 means now.
+// ListQuery asks for messages: no Kinds means all that the list holds; Before 0 means now; Ahead is for home.
 type ListQuery struct {
 	PageRequest
 	Kinds  []Kind
 	Before Millis
+	Ahead  *Ahead
 }
 
 // checkContent measures as a person counts: extended grapheme clusters, with 16 bytes for each at most.
@@ -199,16 +200,23 @@ func (b *Backend) store(ctx context.Context, author UserID, msg *stored, p publi
 		created, effs, err = b.storeTx(ctx, tx, author, msg, p)
 		return err
 	})
+	var stale []cacheKey
 	if p.once {
-		b.cache.forgetAfter(ctx, err, viewerKey(author))
+		stale = append(stale, viewerKey(author))
 	}
+	if b.inTimelines(msg) {
+		stale = append(stale, timelineKey(author))
+	}
+	forgotten := b.cache.forgetAfter(ctx, err, stale...)
 	if err != nil {
 		return false, fmt.Errorf("publish: %w", err)
 	}
 	if !created {
 		return false, nil
 	}
-	b.settle(ctx, effs...)
+	if forgotten == nil { // otherwise what is owed is left to the workers, who forget it again
+		b.settle(ctx, effs...)
+	}
 	return true, nil
 }
 
@@ -234,7 +242,7 @@ func (b *Backend) storeTx(ctx context.Context, tx *sharding.Tx, author UserID, m
 		if have, err := b.liveRepost(ctx, tx, author, msg.parent); err != nil || have != 0 {
 			msg.id = MessageID{author, have}
 			if err == nil && p.key.Key != "" { // the key's answer is the repost that there is
-				err = b.Keys.put(ctx, tx, author, p.key, 0, "", have)
+				err = b.Keys.put(ctx, tx, author, p.key, 0, answerRepeated, have)
 			}
 			return false, nil, err
 		}
@@ -295,6 +303,9 @@ func (b *Backend) distribute(ctx context.Context, tx *sharding.Tx, acc *accountR
 		}
 	}
 	effs = append(effs, b.references(msg, stateLive)...)
+	if len(effs) == 0 && b.inTimelines(msg) && (gather == nil || len(*gather) == 0) {
+		effs = append(effs, b.forgetting(acc.id, timelineKey(acc.id)))
+	}
 	return effs, b.emit(ctx, tx, effs...)
 }
 

@@ -33,6 +33,7 @@ type redisLink struct {
 	current    atomic.Pointer[redisConn] // nil: there is none
 	generation atomic.Uint64
 	away       atomic.Bool
+	missed     atomic.Int64   // looks in a row that found it away
 	embedded   *embeddedRedis // nil: a configured one
 	looking    sync.Mutex     // one look at a time
 
@@ -124,6 +125,14 @@ func (l *redisLink) failed(client redis.UniversalClient, err error) {
 	}
 }
 
+// goneAfter is after how many looks in vain, each up to redisPatience and redisLook after the one before, a writer does
+// not wait for Redis any more.
+const goneAfter = 3
+
+// gone reports whether Redis has been away for so long that asking it once more is not worth a writer's time: whoever
+// can reach it hears of the write by the shard's cache_epoch.
+func (l *redisLink) gone() bool { return l.missed.Load() >= goneAfter }
+
 func (l *redisLink) run(ctx context.Context) {
 	ticker := time.NewTicker(redisLook)
 	defer ticker.Stop()
@@ -154,9 +163,11 @@ func (l *redisLink) look(ctx context.Context) {
 	if err := l.ask(ctx, client); err != nil {
 		if !errors.Is(err, context.Canceled) {
 			l.failed(client, err)
+			l.missed.Add(1)
 		}
 		return
 	}
+	l.missed.Store(0)
 	if l.away.Swap(false) {
 		l.log.Info("Redis answers again")
 	}

@@ -79,12 +79,11 @@ func (l *redisLink) follow() error {
 	return nil
 }
 
-// moved looks whether another embedded Redis has come, and reports whether the client is another one than before.
-func (l *redisLink) moved() bool {
+// moved looks whether another embedded Redis has come, and reports whether there is a client other than that one.
+func (l *redisLink) moved(before *redisConn) bool {
 	if l.embedded == nil {
 		return false
 	}
-	before := l.current.Load()
 	if err := l.follow(); err != nil {
 		return false
 	}

@@ -68,8 +68,7 @@ func (b *Backend) applyReferences(ctx context.Context, group []*effect) error {
 	if err != nil {
 		return fmt.Errorf("apply references to messages of %d: %w", author, err)
 	}
-	b.cache.forget(ctx, touched...)
-	return nil
+	return b.cache.forget(ctx, touched...)
 }
 
 // applyReferencesTo applies edges to one message, whose row is locked once for all of them.

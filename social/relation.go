@@ -69,11 +69,11 @@ func (r *Relations) decide(ctx context.Context, v Viewer, other UserID,
 		}
 		return r.b.emit(ctx, tx, effs...)
 	})
-	r.b.cache.forgetAfter(ctx, err, viewerKey(v.UserID))
+	forgotten := r.b.cache.forgetAfter(ctx, err, viewerKey(v.UserID))
 	if err != nil {
 		return Relationship{}, err
 	}
-	pending := r.b.settle(ctx, effs...)
+	pending := forgotten != nil || r.b.settle(ctx, effs...) // what is left to the workers is forgotten again by them
 	out, err := r.b.relationship(ctx, v.UserID, other)
 	out.Pending = pending
 	return out, err
@@ -206,7 +206,8 @@ func (r *Relations) turnMute(ctx context.Context, v Viewer, other UserID, state 
 		if err != nil || row.state == state {
 			return nil, err
 		}
-		return nil, r.b.putRelation(ctx, tx, v.UserID, relMute, other, relation{state: state, rev: max(row.rev+1, r.b.now())})
+		effs := []*effect{r.b.forgetting(v.UserID, viewerKey(v.UserID))}
+		return effs, r.b.putRelation(ctx, tx, v.UserID, relMute, other, relation{state: state, rev: max(row.rev+1, r.b.now())})
 	})
 }
 

@@ -63,7 +63,7 @@ func (s *Sessions) LogIn(ctx context.Context, name, password string) (Granted, e
 			return Granted{}, err
 		}
 	}
-	return s.grant(ctx, id)
+	return s.grant(ctx, id, hash, wrong)
 }
 
 // Grant opens a session for an account without asking for a password: for operators.
@@ -75,20 +75,27 @@ func (s *Sessions) Grant(ctx context.Context, id UserID) (Granted, error) {
 	if acc == nil || acc.state != accountLive {
 		return Granted{}, notFound("account")
 	}
-	return s.grant(ctx, id)
+	return s.grant(ctx, id, "", notFound("account"))
 }
 
-func (s *Sessions) grant(ctx context.Context, id UserID) (Granted, error) {
+// grant opens a session, unless the account is not live any more, or the password is another one by now than the one
+// whose hash was checked: a log-in that waited must not outlive the change that ends all sessions.
+func (s *Sessions) grant(ctx context.Context, id UserID, checked string, refused error) (Granted, error) {
 	var row sessionRow
 	var token string
-	err := s.b.Cluster.Write(ctx, int64(id), func(ctx context.Context, tx *sharding.Tx) error {
-		var err error
+	err := s.b.change(ctx, id, []cacheKey{sessionKey(id)}, func(ctx context.Context, tx *sharding.Tx) error {
+		acc, err := lockAccount(ctx, tx, s.b.bucket(id), id)
+		if err != nil {
+			return err
+		}
+		if acc == nil || acc.state != accountLive || checked != "" && acc.passwordHash != checked {
+			return refused
+		}
 		if row, token, err = s.insert(ctx, tx, id); err != nil {
 			return err
 		}
 		return s.dropExpired(ctx, tx, id)
 	})
-	s.b.cache.forgetAfter(ctx, err, sessionKey(id))
 	if err != nil {
 		return Granted{}, fmt.Errorf("open a session: %w", err)
 	}
@@ -131,38 +138,77 @@ func (s *Sessions) dropExpired(ctx context.Context, tx *sharding.Tx, id UserID) 
 
 // Authenticate says who a token is. Errors: token_invalid, token_expired.
 func (s *Sessions) Authenticate(ctx context.Context, token string) (Viewer, error) {
+	v, _, err := s.authenticate(ctx, token, nil)
+	return v, err
+}
+
+// AuthenticateReader is Authenticate for a request that will read the person's home timeline, its top or further down, so
+// many messages or, for 0, the usual number: the versions that this needs are taken in the same exchange.
+func (s *Sessions) AuthenticateReader(ctx context.Context, token string, top bool, limit int) (Viewer, *Ahead, error) {
+	n := 0
+	if top {
+		n = PageRequest{Limit: limit}.limit()
+	}
+	var keys []cacheKey
+	v, tags, err := s.authenticate(ctx, token, func(id UserID) []cacheKey {
+		keys = s.b.homeKeys(id, n)
+		return keys
+	})
+	if err != nil || keys == nil { // not known here before: the page will ask for itself
+		return v, nil, err
+	}
+	return v, newAhead(keys, tags), nil
+}
+
+// authenticate returns, beside who it is, the tags of what more names of that person.
+func (s *Sessions) authenticate(ctx context.Context, token string, more func(UserID) []cacheKey) (Viewer, []tag, error) {
 	invalid := errorf(CodeTokenInvalid, "", "this token is not valid")
 	user, rest, ok := strings.Cut(token, ".")
 	n, okUser := parseNumber(user)
 	sid, _, okRest := strings.Cut(rest, ".")
 	if !ok || !okUser || !okRest || len(token) > 200 {
-		return Viewer{}, invalid
+		return Viewer{}, nil, invalid
 	}
 	id := UserID(n)
-	rows, err := s.load(ctx, id)
-	if err != nil {
-		return Viewer{}, err
-	}
 	hash := sha256.Sum256([]byte(token))
-	for _, row := range rows {
-		if row.id != sid || subtle.ConstantTimeCompare(row.hash, hash[:]) != 1 {
-			continue
-		}
-		if row.expiresMS <= s.b.now() {
-			return Viewer{}, errorf(CodeTokenExpired, "", "this token has expired; log in again")
-		}
-		s.touch(ctx, id, row)
-		return Viewer{UserID: id, Session: row.id}, nil
+	var keys []cacheKey
+	if known, _ := s.b.logins.peek(sessionKey(id)); more != nil && sessionIn(known, sid, hash[:]) != nil {
+		keys = more(id) // whoever only guesses a token costs no more than its own look
 	}
-	return Viewer{}, invalid
+	rows, tags, err := s.load(ctx, id, keys...)
+	if err != nil {
+		return Viewer{}, nil, err
+	}
+	row := sessionIn(rows, sid, hash[:])
+	if row == nil {
+		return Viewer{}, nil, invalid
+	}
+	if row.expiresMS <= s.b.now() {
+		return Viewer{}, nil, errorf(CodeTokenExpired, "", "this token has expired; log in again")
+	}
+	s.touch(ctx, id, *row)
+	return Viewer{UserID: id, Session: row.id}, tags, nil
 }
 
-// load reads a person's sessions, from the local copy while its tag says that none has changed.
-func (s *Sessions) load(ctx context.Context, id UserID) ([]sessionRow, error) {
+// sessionIn finds the session that a token names and belongs to, or nil.
+func sessionIn(rows []sessionRow, id string, hash []byte) *sessionRow {
+	for i := range rows {
+		if rows[i].id == id && subtle.ConstantTimeCompare(rows[i].hash, hash) == 1 {
+			return &rows[i]
+		}
+	}
+	return nil
+}
+
+// load reads a person's sessions, from the local copy while its tag says that none has changed. It takes the tags of
+// more in the same exchange.
+func (s *Sessions) load(ctx context.Context, id UserID, more ...cacheKey) ([]sessionRow, []tag, error) {
 	key := sessionKey(id)
-	t := s.b.cache.tags(ctx, []cacheKey{key})[0]
+	tags := s.b.cache.tags(ctx, append(more, key))
+	last := len(tags) - 1
+	t, tags := tags[last], tags[:last]
 	if rows, ok := s.b.logins.get(key, t); ok {
-		return rows, nil
+		return rows, tags, nil
 	}
 	var out []sessionRow
 	err := s.b.Cluster.Read(ctx, int64(id), func(ctx context.Context, r *sharding.Reader) error {
@@ -171,10 +217,10 @@ func (s *Sessions) load(ctx context.Context, id UserID) ([]sessionRow, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read sessions: %w", err)
+		return nil, nil, fmt.Errorf("read sessions: %w", err)
 	}
 	s.b.logins.put(key, t, out)
-	return out, nil
+	return out, tags, nil
 }
 
 // touch notes that a session is being used, seldom, and without making anybody wait.
@@ -192,12 +238,12 @@ func (s *Sessions) touch(ctx context.Context, id UserID, row sessionRow) {
 	if err != nil {
 		s.b.log.Debug("note a session's use", "user", id, "error", err)
 	}
-	s.b.cache.forget(ctx, sessionKey(id))
+	_ = s.b.cache.forget(ctx, sessionKey(id)) // an older copy has an older last use, and no harm in it
 }
 
 // List returns the person's live sessions, newest first.
 func (s *Sessions) List(ctx context.Context, v Viewer) ([]Session, error) {
-	rows, err := s.load(ctx, v.UserID)
+	rows, _, err := s.load(ctx, v.UserID)
 	if err != nil {
 		return nil, err
 	}
@@ -218,13 +264,12 @@ func (s *Sessions) End(ctx context.Context, v Viewer, sessionID string) error {
 	}
 	found := false
 	bucket := s.b.bucket(v.UserID)
-	err := s.b.Cluster.Write(ctx, int64(v.UserID), func(ctx context.Context, tx *sharding.Tx) error {
+	err := s.b.change(ctx, v.UserID, []cacheKey{sessionKey(v.UserID)}, func(ctx context.Context, tx *sharding.Tx) error {
 		n, err := tx.Exec(ctx, sharding.Key("session", bucket, int64(v.UserID), []byte(sessionID)),
 			`DELETE FROM session WHERE bucket = ? AND user_id = ? AND session_id = ?`, bucket, int64(v.UserID), []byte(sessionID))
 		found = n > 0
 		return err
 	})
-	s.b.cache.forgetAfter(ctx, err, sessionKey(v.UserID))
 	if err != nil {
 		return fmt.Errorf("end a session: %w", err)
 	}

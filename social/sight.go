@@ -12,6 +12,7 @@ type sight struct {
 	b        *Backend
 	viewer   UserID       // 0: nobody in particular
 	state    *viewerState // nil until the first step has begun
+	ahead    *Ahead
 	messages map[MessageID]*stored
 	authors  map[UserID]*profile
 	spans    map[UserID]span // by the author of what is limited
@@ -38,6 +39,12 @@ type step struct {
 // loads. What a message answers or passes on never changes: any copy of it says what else will be needed, so that a page
 // that was read before takes one exchange.
 func (s *sight) begin(ctx context.Context, ids []MessageID) (*step, error) {
+	st := s.step(ids)
+	return st, s.tag(ctx, st)
+}
+
+// step names what a step about these messages needs, before anything is asked.
+func (s *sight) step(ids []MessageID) *step {
 	st := &step{messages: make([]MessageID, 0, 2*len(ids)), keys: make([]cacheKey, 0, 3*len(ids)+1)}
 	for _, id := range ids {
 		st.want(s, id)
@@ -51,7 +58,7 @@ func (s *sight) begin(ctx context.Context, ids []MessageID) (*step, error) {
 	for _, id := range st.messages {
 		st.meet(s, id.Author)
 	}
-	return st, s.tag(ctx, st)
+	return st
 }
 
 // peek returns the local copy under whatever tag: good for what never changes about a thing.
@@ -83,10 +90,10 @@ func (st *step) meet(s *sight, id UserID) {
 
 func (s *sight) tag(ctx context.Context, st *step) (err error) {
 	if s.state != nil {
-		st.tags = s.b.cache.tags(ctx, st.keys)
+		st.tags = s.ahead.take(ctx, s.b.cache, st.keys)
 		return nil
 	}
-	tags := s.b.cache.tags(ctx, append(st.keys, viewerKey(s.viewer)))
+	tags := s.ahead.take(ctx, s.b.cache, append(st.keys, viewerKey(s.viewer)))
 	st.tags = tags[:len(st.keys)]
 	s.state, err = s.b.viewerUnder(ctx, s.viewer, tags[len(st.keys)])
 	return err

@@ -140,5 +140,6 @@ func (b *Backend) CacheStatus() CacheStatus {
 	add("account", b.authors.stats)
 	add("viewer", b.viewers.stats)
 	add("login", b.logins.stats)
+	add("timeline", b.heads.stats)
 	return out
 }

@@ -41,6 +41,15 @@ func (t *Timelines) Home(ctx context.Context, v Viewer, q ListQuery) (Page[*Mess
 	if !t.b.Config.Timeline.Comments {
 		carried = carried.without(KindComment)
 	}
+	ahead := q.Ahead
+	if ahead == nil {
+		guess := q.limit()
+		if q.Cursor != "" || start != (boundary{}) {
+			guess = 0
+		}
+		ahead = t.b.ahead(ctx, v.UserID, guess)
+	}
+	read := t.b.timeline(v.UserID, ahead)
 	return list[entry, *Message]{
 		secret:  t.b.Cluster.Secret(),
 		binding: binding("home", "", v, kinds.String()),
@@ -49,12 +58,12 @@ func (t *Timelines) Home(ctx context.Context, v Viewer, q ListQuery) (Page[*Mess
 			if carried == 0 {
 				return nil, nil
 			}
-			return t.b.entries(ctx, v.UserID, from, n)
+			return read(ctx, from, n)
 		},
 		at:   func(e *entry) Position { return e.position() },
 		keep: func(e *entry) bool { return e.live && carried.has(e.kind) },
 		show: func(ctx context.Context, rows []entry, emit func(int, *Message)) error {
-			return t.show(ctx, v, rows, emit)
+			return t.show(ctx, v, ahead, rows, emit)
 		},
 	}.page(ctx, q.PageRequest)
 }
@@ -98,13 +107,14 @@ func (b *Backend) entries(ctx context.Context, reader UserID, from seek, n int) 
 }
 
 // show renders entries, but for what the reader does not follow any more, has muted, or is kept from by a block.
-func (t *Timelines) show(ctx context.Context, v Viewer, rows []entry, emit func(int, *Message)) error {
+func (t *Timelines) show(ctx context.Context, v Viewer, ahead *Ahead, rows []entry, emit func(int, *Message)) error {
 	ids := make([]MessageID, len(rows))
 	for i := range rows {
 		ids[i] = rows[i].id
 	}
 	keep := t.b.Config.Timeline.OnUnfollow == "keep"
 	seen, err := t.b.render(ctx, v, ids, renderOptions{
+		ahead: ahead,
 		entry: func(s *viewerState, i int) bool {
 			return rows[i].id.Author == v.UserID || s.carries(&rows[i], keep)
 		},

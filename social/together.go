@@ -68,7 +68,7 @@ func (b *Backend) runTogether(ctx context.Context, list []*carried) {
 	type parcel struct {
 		statements []sharding.Statement
 		buckets    []sharding.Bucket
-		rows       int
+		fans       []fan
 		of         []*carried
 	}
 	open := map[*sharding.Shard]*parcel{}
@@ -78,7 +78,11 @@ func (b *Backend) runTogether(ctx context.Context, list []*carried) {
 		if p == nil {
 			return
 		}
-		if _, err := b.Cluster.WriteStatements(ctx, shard, p.buckets, p.statements...); err != nil {
+		_, err := b.Cluster.WriteStatements(ctx, shard, p.buckets, p.statements...)
+		if err == nil {
+			err = b.forgetTimelines(ctx, p.fans)
+		}
+		if err != nil {
 			for _, c := range p.of {
 				c.failed = true
 			}
@@ -95,7 +99,7 @@ func (b *Backend) runTogether(ctx context.Context, list []*carried) {
 			byShard[s] = append(byShard[s], f)
 		}
 		for shard, part := range byShard {
-			if p := open[shard]; p != nil && p.rows+len(part) > togetherRows {
+			if p := open[shard]; p != nil && len(p.fans)+len(part) > togetherRows {
 				send(shard)
 			}
 			p := open[shard]
@@ -105,7 +109,7 @@ func (b *Backend) runTogether(ctx context.Context, list []*carried) {
 			}
 			p.statements = append(p.statements, b.statements(shard, c.d, part)...)
 			p.buckets = append(p.buckets, b.bucketsOf(part)...)
-			p.rows += len(part)
+			p.fans = append(p.fans, part...)
 			p.of = append(p.of, c)
 		}
 	}
