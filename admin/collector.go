@@ -51,6 +51,8 @@ var (
 	outboxOverdue = describe("outbox_overdue_seconds", "How long the one that has been due the longest has been due.", "shard", "kind")
 	outboxFailed  = describe("outbox_counts_failed_total", "Times that the outbox could not be counted.")
 
+	clockAhead = describe("messages_ahead_total", "Messages stored with a time more than 5 s ahead of this process's clock: the clocks of servers differ.")
+
 	cacheCopies = describe("cache_copies_total", "Uses of this process's copies of rows, by kind and outcome: hit or miss.", "kind", "outcome")
 	cacheTags   = describe("cache_tags_total", "Tags asked of Redis, by outcome: found, created, unusable, forgotten.", "outcome")
 	cacheFailed = describe("cache_failures_total", "Times that Redis did not do what it was asked.")
@@ -60,7 +62,7 @@ var (
 // Describe names all metrics.
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{poolConnections, poolWaits, poolWaited, jobPages, jobFailed, jobSeconds, outboxDepth, outboxDue,
-		outboxAge, outboxOverdue, outboxFailed, cacheCopies, cacheTags, cacheFailed, cacheRaised} {
+		outboxAge, outboxOverdue, outboxFailed, clockAhead, cacheCopies, cacheTags, cacheFailed, cacheRaised} {
 		to <- d
 	}
 }
@@ -92,6 +94,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		count(jobFailed, float64(w.Failed), kind)
 		count(jobSeconds, w.Seconds, kind)
 	}
+	count(clockAhead, float64(c.b.AheadOfClock()))
 	cache := c.b.CacheStatus()
 	for _, copies := range cache.Copies {
 		count(cacheCopies, float64(copies.Hits), copies.Kind, "hit")

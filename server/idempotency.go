@@ -66,7 +66,7 @@ func (s *Server) again(ctx context.Context, c *call, before *social.Replay) repl
 		}
 		return out
 	}
-	m, err := s.b.Messages.Get(ctx, c.viewer, before.Message)
+	m, err := s.b.Messages.Replayed(ctx, c.viewer, before)
 	if err != nil {
 		return s.problem(ctx, c, err)
 	}

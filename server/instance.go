@@ -34,14 +34,6 @@ type Bounds struct {
 	MediaBytes        int64    `json:"media_bytes" doc:"Largest file that can be uploaded."`
 }
 
-// The bounds of the contract, which the domain enforces; a test asks for what is just beyond each.
-const (
-	nameLength, displayNameLength, bioLength = 30, 50, 500
-	passwordMinBytes, passwordMaxBytes       = 8, 256
-	bytesPerCharacter                        = 16
-	pageDefault, pageMax, commentPageSize    = 20, 100, 20
-)
-
 func (s *Server) getInstance(_ context.Context, _ *call, _ *struct{}) (reply, error) {
 	features := []string{"comments", "reposts", "idempotency_keys"}
 	if s.cfg.Timeline.Comments {
@@ -53,10 +45,10 @@ func (s *Server) getInstance(_ context.Context, _ *call, _ *struct{}) (reply, er
 	return jsonReply(http.StatusOK, Instance{
 		Name: "socialctl", Version: s.version,
 		Limits: Bounds{
-			MessageLength: s.cfg.Message.MaxLength, MessageBytes: s.cfg.Message.MaxLength * bytesPerCharacter,
-			NameLength: nameLength, DisplayNameLength: displayNameLength, BioLength: bioLength,
-			PasswordMinBytes: passwordMinBytes, PasswordMaxBytes: passwordMaxBytes,
-			BodyBytes: s.cfg.HTTP.BodyLimit, PageDefault: pageDefault, PageMax: pageMax, IDsMax: maxIDs, CommentPage: commentPageSize,
+			MessageLength: s.cfg.Message.MaxLength, MessageBytes: s.cfg.Message.MaxLength * social.BytesPerGrapheme,
+			NameLength: social.MaxNameRunes, DisplayNameLength: social.MaxDisplayRunes, BioLength: social.MaxBioRunes,
+			PasswordMinBytes: social.MinPassword, PasswordMaxBytes: social.MaxPassword,
+			BodyBytes: s.cfg.HTTP.BodyLimit, PageDefault: social.DefaultPage, PageMax: social.MaxPage, IDsMax: maxIDs, CommentPage: social.CommentPageSize,
 			MediaTypes: []string{},
 		},
 		Visibilities: visibilities(), Features: features,

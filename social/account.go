@@ -107,7 +107,7 @@ func checkText(text, pointer, what string, most int) error {
 	if !utf8.ValidString(text) {
 		return errorf(CodeMalformed, pointer, "the %s is not valid UTF-8", what)
 	}
-	if len(text) > most*bytesPerGrapheme || uniseg.GraphemeClusterCount(text) > most {
+	if len(text) > most*BytesPerGrapheme || uniseg.GraphemeClusterCount(text) > most {
 		return errorf(CodeTooLong, pointer, "a %s has at most %d characters", what, most)
 	}
 	return nil
@@ -122,7 +122,7 @@ func (a *Accounts) SignUp(ctx context.Context, in SignUp) (Granted, error) {
 	if err := checkPassword(in.Password, "/password"); err != nil {
 		return Granted{}, err
 	}
-	if err := checkText(in.DisplayName, "/display_name", "display name", maxDisplayRunes); err != nil {
+	if err := checkText(in.DisplayName, "/display_name", "display name", MaxDisplayRunes); err != nil {
 		return Granted{}, err
 	}
 	taken := errorf(CodeNameTaken, "/name", "the name %s is taken", in.Name)
@@ -144,7 +144,7 @@ func (a *Accounts) SignUp(ctx context.Context, in SignUp) (Granted, error) {
 
 // Create makes an account without a password, for operators and imports: nobody can log in to it until it has one.
 func (a *Accounts) Create(ctx context.Context, name, displayName, password string) (UserID, error) {
-	if err := errors.Join(checkName(name), checkText(displayName, "/display_name", "display name", maxDisplayRunes)); err != nil {
+	if err := errors.Join(checkName(name), checkText(displayName, "/display_name", "display name", MaxDisplayRunes)); err != nil {
 		return 0, err
 	}
 	hash := ""
@@ -204,12 +204,12 @@ func insertAccount(ctx context.Context, tx *sharding.Tx, bucket sharding.Bucket,
 // credentials_invalid, password_weak, too_long.
 func (a *Accounts) Update(ctx context.Context, v Viewer, p ProfilePatch) (Account, error) {
 	if p.DisplayName != nil {
-		if err := checkText(*p.DisplayName, "/display_name", "display name", maxDisplayRunes); err != nil {
+		if err := checkText(*p.DisplayName, "/display_name", "display name", MaxDisplayRunes); err != nil {
 			return Account{}, err
 		}
 	}
 	if p.Bio != nil {
-		if err := checkText(*p.Bio, "/bio", "bio", maxBioRunes); err != nil {
+		if err := checkText(*p.Bio, "/bio", "bio", MaxBioRunes); err != nil {
 			return Account{}, err
 		}
 	}
@@ -274,11 +274,11 @@ func (a *Accounts) confirm(ctx context.Context, v Viewer, password, pointer stri
 	if acc == nil {
 		return "", errorf(CodeTokenInvalid, "", "this account is not in use any more")
 	}
-	ok, err := a.b.passwordMatches(ctx, password[:min(len(password), maxPassword)], acc.passwordHash)
+	ok, err := a.b.passwordMatches(ctx, password[:min(len(password), MaxPassword)], acc.passwordHash)
 	if err != nil {
 		return "", err
 	}
-	if !ok || len(password) > maxPassword {
+	if !ok || len(password) > MaxPassword {
 		return "", wrongPassword(pointer)
 	}
 	return acc.passwordHash, nil

@@ -57,8 +57,10 @@ type Backend struct {
 	working  atomic.Bool // Run is working off the hints
 	eventSeq atomic.Int64
 	metrics  workMetrics
-	close    context.CancelFunc
-	running  sync.WaitGroup
+
+	aheadOfClock clockAlarm
+	close        context.CancelFunc
+	running      sync.WaitGroup
 }
 
 // ShardingOptions turns the configuration into where the meta database and the shards are.

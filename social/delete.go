@@ -28,18 +28,25 @@ func (m *Messages) Unrepost(ctx context.Context, v Viewer, of MessageID) (*Messa
 		return nil, err
 	}
 	var n int64
+	var live bool
 	err = m.b.Cluster.Read(ctx, int64(v.UserID), func(ctx context.Context, r *sharding.Reader) error {
 		var err error
-		n, err = m.b.liveRepost(ctx, r, v.UserID, of)
+		n, live, err = m.b.lastRepost(ctx, r, v.UserID, of)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if n == 0 {
+	repost := MessageID{v.UserID, n}
+	switch {
+	case n == 0:
 		return seen, nil
+	case live:
+		err = m.b.erase(ctx, repost)
+	default: // it is gone, and who took it away may have died before the others were told
+		err = m.b.cache.forget(ctx, messageKey(repost), viewerKey(v.UserID), timelineKey(v.UserID))
 	}
-	if err := m.b.erase(ctx, MessageID{v.UserID, n}); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return m.Get(ctx, v, of)

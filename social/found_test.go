@@ -354,6 +354,64 @@ func TestWhatADeadServerDidNotForgetThoughItOwedNothing(t *testing.T) {
 	})
 }
 
+// A request that was repeated at another server, after the first had died between its commit and its answer, was answered
+// there from copies of how it was before.
+func TestARepeatedRequestIsSeenWhereItIsAnswered(t *testing.T) {
+	onClock(t, nil, func(t *testing.T, s *modelStore, b *Backend) {
+		if err := s.open(0); err != nil {
+			t.Fatal(err)
+		}
+		me := person(t, b)
+		of := post(t, b, person(t, b), "passed on", VisibilityPublic)
+		post(t, b, me, "first", VisibilityPublic)
+		s.passAll(t)
+		sees := func(what string, want ...string) {
+			t.Helper()
+			if got := contents(home(t, b, me, 20)); !slices.Equal(got, want) {
+				t.Errorf("after %s home has %q, not %q", what, got, want)
+			}
+		}
+		sees("a post", "first")
+		dies := s.servers[1].Backend
+		dies.cache.committed = func() { panic("dies") }
+		killed := func(verb func()) {
+			t.Helper()
+			defer func() {
+				if recover() == nil {
+					t.Fatal("the server lived on")
+				}
+			}()
+			verb()
+		}
+		use := KeyUse{Key: "k", Route: "POST messages"}
+		killed(func() { _, _ = dies.Messages.Publish(t.Context(), me, Draft{Content: "second"}, use) })
+		s.clock.Add(2 * inProgressFor)
+		replay, err := b.Keys.Begin(t.Context(), me, use)
+		if err != nil || replay == nil || replay.Status != 0 {
+			t.Fatalf("%+v, %v", replay, err)
+		}
+		if m, err := b.Messages.Replayed(t.Context(), me, replay); err != nil || m.Content != "second" {
+			t.Fatalf("%+v, %v", m, err)
+		}
+		sees("a repeated post", "second", "first")
+
+		if _, _, err := b.Messages.Repost(t.Context(), me, of.ID, "", KeyUse{}); err != nil {
+			t.Fatal(err)
+		}
+		sees("a repost", "", "second", "first")
+		killed(func() { _, _ = dies.Messages.Unrepost(t.Context(), me, of.ID) })
+		if m, err := b.Messages.Unrepost(t.Context(), me, of.ID); err != nil || m.Reposted {
+			t.Errorf("a repeated end of a repost answers %+v, %v", m, err)
+		}
+		sees("the end of a repost", "second", "first")
+		killed(func() { _ = dies.Messages.Delete(t.Context(), me, MessageID{me.UserID, 1}) })
+		if err := b.Messages.Delete(t.Context(), me, MessageID{me.UserID, 1}); err != nil {
+			t.Error(err)
+		}
+		sees("a repeated deletion", "second")
+	})
+}
+
 // An import that ended between a commit and the forgetting left the followers' copies as they were.
 func TestWhatADeadImportDidNotForget(t *testing.T) {
 	onClock(t, nil, func(t *testing.T, s *modelStore, b *Backend) {

@@ -14,7 +14,7 @@ type head struct {
 }
 
 // headRows bounds a head: two pages of the usual size, and the row by which a page knows that there are more.
-const headRows = 2*defaultPage + 1
+const headRows = 2*DefaultPage + 1
 
 // timelineKey names the rows of msg_index of a reader: "t:17".
 func timelineKey(id UserID) cacheKey { return personKey("t:", id) }

@@ -2,19 +2,22 @@ package social
 
 import "time"
 
-// Bounds of the domain that are part of the contract or keep each call's work bounded.
+// Bounds of the contract.
 const (
-	defaultPage     = 20
-	maxPage         = 100
-	commentPageSize = 20
+	DefaultPage     = 20  // entries of a list unless told
+	MaxPage         = 100 // entries of a list at most
+	CommentPageSize = 20  // comments on a fixed page
 
-	maxNameRunes     = 30
-	minPassword      = 8
-	maxPassword      = 256
-	maxDisplayRunes  = 50
-	maxBioRunes      = 500
-	bytesPerGrapheme = 16
+	MaxNameRunes     = 30
+	MinPassword      = 8   // bytes
+	MaxPassword      = 256 // bytes
+	MaxDisplayRunes  = 50  // extended grapheme clusters, as of the next
+	MaxBioRunes      = 500
+	BytesPerGrapheme = 16 // at most, on the average of a text
+)
 
+// Bounds that keep each call's work bounded.
+const (
 	// maxTxRows bounds the rows of one write transaction, so that none lasts longer than about 20 ms (DESIGN 4).
 	maxTxRows = 500
 
@@ -27,7 +30,7 @@ const (
 
 func (p PageRequest) limit() int {
 	if p.Limit <= 0 {
-		return defaultPage
+		return DefaultPage
 	}
-	return min(p.Limit, maxPage)
+	return min(p.Limit, MaxPage)
 }

@@ -209,8 +209,8 @@ func (m *Messages) CommentsPage(ctx context.Context, v Viewer, on MessageID, pag
 	if err != nil {
 		return CommentPage{}, err
 	}
-	out := CommentPage{Items: []*Message{}, Page: page, PageSize: commentPageSize}
-	out.PageCount = (root.commented + commentPageSize - 1) / commentPageSize
+	out := CommentPage{Items: []*Message{}, Page: page, PageSize: CommentPageSize}
+	out.PageCount = (root.commented + CommentPageSize - 1) / CommentPageSize
 	if page > maxCommentPage {
 		return out, nil
 	}
@@ -220,7 +220,7 @@ func (m *Messages) CommentsPage(ctx context.Context, v Viewer, on MessageID, pag
 		FROM msg_msg_relation
 		WHERE bucket = ? AND referenced_id = ? AND referenced_msg_id = ? AND kind = ? AND seq > ? AND seq <= ?
 		ORDER BY seq LIMIT ?`,
-		m.b.bucket(on.Author), int64(on.Author), on.N, int(KindComment), page*commentPageSize, (page+1)*commentPageSize, commentPageSize)
+		m.b.bucket(on.Author), int64(on.Author), on.N, int(KindComment), page*CommentPageSize, (page+1)*CommentPageSize, CommentPageSize)
 	if err != nil {
 		return CommentPage{}, err
 	}

@@ -38,8 +38,8 @@ func checkName(name string) error {
 			return errorf(CodeNameInvalid, "/name", "a name is made of letters, digits and _; %q is none of them", r)
 		}
 	}
-	if runes == 0 || runes > maxNameRunes {
-		return errorf(CodeNameInvalid, "/name", "a name has 1 to %d letters, digits or _; this one has %d", maxNameRunes, runes)
+	if runes == 0 || runes > MaxNameRunes {
+		return errorf(CodeNameInvalid, "/name", "a name has 1 to %d letters, digits or _; this one has %d", MaxNameRunes, runes)
 	}
 	if folded := foldName(name); len(folded) > maxFoldedName || strings.TrimSpace(folded) == "" {
 		return errorf(CodeNameInvalid, "/name", "this name is too long once folded")

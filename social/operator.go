@@ -51,7 +51,7 @@ func (a *Accounts) CheckCreate(ctx context.Context, name, displayName, password 
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if err := checkText(displayName, "/display_name", "display name", maxDisplayRunes); err != nil {
+	if err := checkText(displayName, "/display_name", "display name", MaxDisplayRunes); err != nil {
 		return err
 	}
 	if password != "" {
@@ -183,10 +183,10 @@ type EntryStatus struct {
 // returns an error, which Entries returns.
 func (t *Timelines) Entries(ctx context.Context, reader UserID, limit int, each func(EntryStatus) error) error {
 	from := seek{boundary: newestEnd}
-	for left := limit; limit == 0 || left > 0; left -= maxPage {
-		n := maxPage
+	for left := limit; limit == 0 || left > 0; left -= MaxPage {
+		n := MaxPage
 		if limit > 0 {
-			n = min(left, maxPage)
+			n = min(left, MaxPage)
 		}
 		rows, err := t.b.entries(ctx, reader, from, n)
 		if err != nil {

@@ -262,7 +262,7 @@ func (l list[R, T]) above(p Position) boundary { return boundary{p, l.oldest} }
 func (l list[R, T]) walk(ctx context.Context, from seek, limit int) (walk[T], error) {
 	w := walk[T]{items: make([]T, 0, limit), reached: from.boundary}
 	looked, passed := 0, 0
-	most := max(limit, min(max(limit, defaultPage)*scanFactor, maxScan))
+	most := max(limit, min(max(limit, DefaultPage)*scanFactor, maxScan))
 	chunk := make([]R, 0, limit)
 	for n := limit + 1; n > 0 && !w.end && len(w.items) < limit && looked < most; n = min(4*n, maxPassed-passed) {
 		rows, err := l.read(ctx, seek{w.reached, from.newer}, n)

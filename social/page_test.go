@@ -421,7 +421,7 @@ func TestWorkPerPageIsBounded(t *testing.T) {
 				s.reads, s.shows = 0, 0
 				p := s.get(t, limit, cursor)
 				pages++
-				if s.shows > maxScan || s.reads > 2*maxPassed || !dull && s.reads > 5*max(limit, min(scanFactor*max(limit, defaultPage), maxScan)) {
+				if s.shows > maxScan || s.reads > 2*maxPassed || !dull && s.reads > 5*max(limit, min(scanFactor*max(limit, DefaultPage), maxScan)) {
 					t.Fatalf("limit %d: one page read %d rows and looked at %d", limit, s.reads, s.shows)
 				}
 				if p.NextCursor == "" {

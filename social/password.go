@@ -13,11 +13,11 @@ var argon = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, S
 const decoy = "$argon2id$v=19$m=19456,t=2,p=1$c29jaWFsY3RsLWRlY295IQ$Z3Vlc3NpbmcgaXMgb2Ygbm8gdXNlIGhlcmUgYXQgYWw"
 
 func checkPassword(password, pointer string) error {
-	if len(password) < minPassword {
-		return errorf(CodePasswordWeak, pointer, "a password has at least %d bytes", minPassword)
+	if len(password) < MinPassword {
+		return errorf(CodePasswordWeak, pointer, "a password has at least %d bytes", MinPassword)
 	}
-	if len(password) > maxPassword {
-		return errorf(CodeTooLong, pointer, "a password has at most %d bytes", maxPassword)
+	if len(password) > MaxPassword {
+		return errorf(CodeTooLong, pointer, "a password has at most %d bytes", MaxPassword)
 	}
 	return nil
 }

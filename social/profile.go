@@ -37,8 +37,8 @@ func (a *Accounts) GetMany(ctx context.Context, v Viewer, ids []UserID) ([]Accou
 }
 
 func checkMany(n int) error {
-	if n > maxPage {
-		return errorf(CodeInvalid, "/ids", "at most %d ids can be asked for at once", maxPage)
+	if n > MaxPage {
+		return errorf(CodeInvalid, "/ids", "at most %d ids can be asked for at once", MaxPage)
 	}
 	return nil
 }

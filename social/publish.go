@@ -44,7 +44,7 @@ func (b *Backend) checkContent(content string) error {
 	if strings.TrimSpace(content) == "" {
 		return errorf(CodeEmpty, "/content", "the content is empty")
 	}
-	if len(content) > most*bytesPerGrapheme || len(content) > most && uniseg.GraphemeClusterCount(content) > most {
+	if len(content) > most*BytesPerGrapheme || len(content) > most && uniseg.GraphemeClusterCount(content) > most {
 		return errorf(CodeTooLong, "/content", "a message has at most %d characters", most)
 	}
 	return nil
@@ -214,6 +214,7 @@ func (b *Backend) store(ctx context.Context, author UserID, msg *stored, p publi
 	if !created {
 		return false, nil
 	}
+	b.watchAhead(msg)
 	if forgotten == nil { // otherwise what is owed is left to the workers, who forget it again
 		b.settle(ctx, effs...)
 	}

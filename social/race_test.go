@@ -431,7 +431,7 @@ func raceComments(t *testing.T, servers [2]*Backend) {
 	seen := map[MessageID]bool{}
 	for page := range int64(3) {
 		got, err := servers[1].Messages.CommentsPage(t.Context(), ada, root.ID, page)
-		if err != nil || got.PageCount != goroutines*each/commentPageSize {
+		if err != nil || got.PageCount != goroutines*each/CommentPageSize {
 			t.Fatalf("%+v, %v", got, err)
 		}
 		for _, m := range got.Items {

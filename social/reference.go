@@ -149,6 +149,19 @@ func (b *Backend) liveRepost(ctx context.Context, q reader, user UserID, of Mess
 	return n, err
 }
 
+// lastRepost is the repost without words that a person has, or had last, of a message; 0 for none ever.
+func (b *Backend) lastRepost(ctx context.Context, q reader, user UserID, of MessageID) (n int64, live bool, err error) {
+	state := stateGone
+	err = q.QueryRow(ctx, `
+		SELECT msg_id, state FROM user_repost
+		WHERE bucket = ? AND user_id = ? AND referenced_id = ? AND referenced_msg_id = ?`,
+		b.bucket(user), int64(user), int64(of.Author), of.N).Scan(&n, &state)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, false, nil
+	}
+	return n, state == stateLive, err
+}
+
 func putRepost(ctx context.Context, tx *sharding.Tx, bucket sharding.Bucket, user UserID, of MessageID, n int64, state int) error {
 	_, err := tx.Exec(ctx, sharding.Key("user_repost", bucket, int64(user), int64(of.Author), of.N), `
 		INSERT INTO user_repost (bucket, user_id, referenced_id, referenced_msg_id, msg_id, state) VALUES (?, ?, ?, ?, ?, ?)

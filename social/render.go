@@ -81,7 +81,7 @@ func (s *sight) view(m *stored, deep bool) *Message {
 	}
 	_, out.Reposted = s.state.reposts[m.id]
 	if seq := atomic.LoadInt64(&m.seq); seq > 0 {
-		page := (seq - 1) / commentPageSize
+		page := (seq - 1) / CommentPageSize
 		out.CommentPage = &page
 	}
 	if deep && !m.parent.IsZero() {

@@ -215,7 +215,7 @@ func (c *crowd) look(t *rapid.T, who UserID) {
 	for i, m := range c.said {
 		all[i] = m.id
 	}
-	for ids := range slices.Chunk(all, maxPage) {
+	for ids := range slices.Chunk(all, MaxPage) {
 		many, err := b.Messages.GetMany(ctx, v, ids)
 		c.s.ok(err)
 		want := slices.DeleteFunc(slices.Clone(ids), func(id MessageID) bool { return !c.shows(who, c.by[id]) })
@@ -367,11 +367,11 @@ func (c *crowd) fixed(t *rapid.T, who UserID, m *said, got CommentPage) {
 		if o.kind != KindComment || o.parent != m.id && o.origin != m.id {
 			continue
 		}
-		if ever++; ever <= commentPageSize && c.shows(who, o) {
+		if ever++; ever <= CommentPageSize && c.shows(who, o) {
 			want = append(want, o.id)
 		}
 	}
-	if !slices.Equal(idsOf(got.Items), want) || got.PageCount != int64((ever+commentPageSize-1)/commentPageSize) {
+	if !slices.Equal(idsOf(got.Items), want) || got.PageCount != int64((ever+CommentPageSize-1)/CommentPageSize) {
 		t.Fatalf("page 0 below %s, as %d: %v of %d pages; want %v of %d comments", m.id, who, idsOf(got.Items), got.PageCount, want, ever)
 	}
 	for _, o := range got.Items {

@@ -172,6 +172,9 @@ func TestF34TimesRiseWhateverTheClocksSay(t *testing.T) {
 				t.Errorf("message %d is of %s and the one before of %s", i, all[i].CreatedAt, all[i-1].CreatedAt)
 			}
 		}
+		if n := b.AheadOfClock(); n != 6 { // of the posts those of the hour before, and the two below the newest
+			t.Errorf("%d messages were ahead of the clock", n)
+		}
 		clock.move(3 * time.Hour) // what the fast clock's server owes is due when the others have come to that time
 		drain(t, b)
 		// Times of an import are its own, and rise all the same.

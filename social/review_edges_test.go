@@ -16,7 +16,7 @@ func TestF27AnEdgeAppliedTwiceIsOneEdge(t *testing.T) {
 		root := post(t, b, ada, "root", VisibilityPublic)
 		first, one := storeComment(t, b, vic, root, "first")
 		applied(t, b, one...)
-		for i := range commentPageSize {
+		for i := range CommentPageSize {
 			_, next := storeComment(t, b, vic, root, fmt.Sprint("between ", i))
 			applied(t, b, next...)
 		}
@@ -25,7 +25,7 @@ func TestF27AnEdgeAppliedTwiceIsOneEdge(t *testing.T) {
 		_, quote := storeRepost(t, b, vic, root, "and a quote, whose numbers are its own")
 		applied(t, b, slices.Concat(quote, one, quote)...)
 		wantCounts(t, b, root, 21, 1)
-		if got := pageOf(t, b, vic, root, 0); len(got) != commentPageSize || got[0].ID != first {
+		if got := pageOf(t, b, vic, root, 0); len(got) != CommentPageSize || got[0].ID != first {
 			t.Errorf("page 0 has %q", contents(got))
 		}
 		if got := pageOf(t, b, vic, root, 1); len(got) != 1 || got[0].CommentPage == nil || *got[0].CommentPage != 1 {

@@ -47,8 +47,8 @@ func (s *Sessions) LogIn(ctx context.Context, name, password string) (Granted, e
 	if acc != nil && (acc.state == accountLive || acc.state == accountPending) {
 		hash = acc.passwordHash
 	}
-	if len(password) > maxPassword {
-		password, hash = password[:maxPassword], ""
+	if len(password) > MaxPassword {
+		password, hash = password[:MaxPassword], ""
 	}
 	ok, err := s.b.passwordMatches(ctx, password, hash)
 	if err != nil {

@@ -17,7 +17,7 @@ type NewAccount struct{ Name, DisplayName string }
 // with the number of new ones. It can be run again.
 func (a *Accounts) CreateMany(ctx context.Context, list []NewAccount) (ids []UserID, made int, err error) {
 	for _, n := range list {
-		if err := cmp.Or(checkName(n.Name), checkText(n.DisplayName, "/display_name", "display name", maxDisplayRunes)); err != nil {
+		if err := cmp.Or(checkName(n.Name), checkText(n.DisplayName, "/display_name", "display name", MaxDisplayRunes)); err != nil {
 			return nil, 0, err
 		}
 	}

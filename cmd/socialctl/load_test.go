@@ -269,9 +269,10 @@ type person struct {
 	wrote           map[string]message // live ones, by id
 	deleted         map[string]message
 	follows         map[*person]bool
-	unsure          time.Time // until then not every server need know it
-	open            *act      // got no answer: nothing else is written before it is known what became of it
-	repeats         []*act    // published with a key, known to have happened or not, and to be sent again
+	unsure          time.Time            // until then not every server need know it
+	untold          map[string]time.Time // until then home need not have a message that was found, and never answered
+	open            *act                 // got no answer: nothing else is written before it is known what became of it
+	repeats         []*act               // published with a key, known to have happened or not, and to be sent again
 	acts            int
 }
 
@@ -289,7 +290,7 @@ func (w *world) signUp(prefix string, n int, seed uint64) []*person {
 	made := make([]*person, n)
 	for i := range made {
 		p := &person{w: w, name: fmt.Sprintf("%s%d", prefix, i), chance: rand.New(rand.NewPCG(seed, uint64(len(w.people)))),
-			wrote: map[string]message{}, deleted: map[string]message{}, follows: map[*person]bool{}}
+			wrote: map[string]message{}, deleted: map[string]message{}, untold: map[string]time.Time{}, follows: map[*person]bool{}}
 		a := p.ask("POST", "/v1/accounts", map[string]string{"name": p.name, "password": "correct horse"}, "")
 		var granted struct {
 			Token   string
@@ -387,6 +388,7 @@ func (p *person) publish(path, on, words string) {
 				p.w.wrong("POST %s of %q was stored as %s, and is answered with %s", path, words, id, m.ID)
 			} else {
 				p.note(m)
+				delete(p.untold, m.ID)
 			}
 		case got.status == http.StatusNotFound && on != "":
 			if may, _ := p.w.ended(on, time.Now()); !may {
@@ -405,6 +407,7 @@ func (p *person) publish(path, on, words string) {
 			if _, known := p.wrote[m.ID]; !known && m.Content == words && (on == "" || m.refersTo(on)) {
 				id = m.ID
 				p.note(m)
+				p.untold[m.ID] = time.Now().Add(unanswered)
 			}
 		}
 		return true
@@ -629,6 +632,9 @@ func (p *person) readHome() {
 		}
 	}
 	for _, m := range p.written() {
+		if a.began.Before(p.untold[m.ID]) && !slices.ContainsFunc(mine, func(seen message) bool { return seen.ID == m.ID }) {
+			continue
+		}
 		if m.Kind != "comment" && (got.Next == "" || len(got.Items) > 0 && newestFirst(m, got.Items[len(got.Items)-1]) <= 0) {
 			want = append(want, m)
 		}
