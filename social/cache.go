@@ -84,8 +84,8 @@ type cache struct {
 	link     *redisLink
 	log      *slog.Logger
 	prefix   string
-	raises   []raising     // by shard
-	patience time.Duration // of one try to raise an epoch
+	raises   []raising    // by shard
+	patience atomic.Int64 // of one try to raise an epoch, in nanoseconds
 	closing  chan struct{}
 	owing    sync.WaitGroup
 	flights  flights
@@ -97,9 +97,10 @@ type cache struct {
 
 // newCache starts nothing.
 func newCache(cluster *sharding.Cluster, link *redisLink, log *slog.Logger) *cache {
-	return &cache{cluster: cluster, link: link, log: log, prefix: cluster.ID() + ":",
-		raises: make([]raising, len(cluster.Shards())), closing: make(chan struct{}),
-		patience: 2 * time.Second}
+	c := &cache{cluster: cluster, link: link, log: log, prefix: cluster.ID() + ":",
+		raises: make([]raising, len(cluster.Shards())), closing: make(chan struct{})}
+	c.patience.Store(int64(2 * time.Second))
+	return c
 }
 
 // close waits until the last try to raise what is owed has ended: 5 s at most.

@@ -230,7 +230,7 @@ func (c *cache) raise(ctx context.Context, shard *sharding.Shard) error {
 	r.mu.Lock()
 	r.waiting = nil
 	r.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, c.patience)
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.patience.Load()))
 	mine.err = c.cluster.RaiseCacheEpoch(ctx, shard)
 	cancel()
 	r.running.Unlock()

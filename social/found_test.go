@@ -409,6 +409,19 @@ func TestARepeatedRequestIsSeenWhereItIsAnswered(t *testing.T) {
 			t.Error(err)
 		}
 		sees("a repeated deletion", "second")
+		s.clock.Add(2 * jobLease.Milliseconds())
+		s.passAll(t)
+
+		killed(func() { _, _ = dies.Relations.Follow(t.Context(), me, of.Author.ID) })
+		if rel, err := b.Relations.Follow(t.Context(), me, of.Author.ID); err != nil || !rel.Following || rel.Pending {
+			t.Errorf("a repeated follow: %+v, %v", rel, err)
+		}
+		sees("a repeated follow", "second", "passed on")
+		if profile, err := b.Accounts.Get(t.Context(), me, of.Author.ID); err != nil || profile.FollowersCount != 1 {
+			t.Errorf("after a repeated follow: %+v, %v", profile, err)
+		}
+		s.passAll(t)
+		checkInvariants(t, b)
 	})
 }
 

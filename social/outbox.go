@@ -360,6 +360,28 @@ func (b *Backend) dueIn(ctx context.Context, shard *sharding.Shard) ([]*effect, 
 	return out, err
 }
 
+// owedBetween reads the effects, not the jobs, that two people owe each other. What cannot be read is left to the workers.
+func (b *Backend) owedBetween(ctx context.Context, one, other UserID) []*effect {
+	var all []*effect
+	for owner, target := range map[UserID]UserID{one: other, other: one} {
+		var mine []*effect
+		err := b.Cluster.Read(ctx, int64(owner), func(ctx context.Context, r *sharding.Reader) (err error) {
+			mine, err = outboxRows(ctx, r, `WHERE bucket = ? AND user_id = ? AND target = ? AND kind < ? LIMIT ?`,
+				b.bucket(owner), int64(owner), int64(target), int(effFanout), scanBatch)
+			return err
+		})
+		if err != nil {
+			b.log.Debug("read what two people owe each other", "owner", owner, "target", target, "error", err)
+			continue
+		}
+		for _, e := range mine {
+			e.found = true
+		}
+		all = append(all, mine...)
+	}
+	return all
+}
+
 // claim moves a row's due time forward if nobody else did: that is the lease.
 func (b *Backend) claim(ctx context.Context, e *effect, lease time.Duration) (bool, error) {
 	claimed := false

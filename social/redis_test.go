@@ -432,7 +432,7 @@ func TestCallerGoesAway(t *testing.T) {
 func TestShardAwayToo(t *testing.T) {
 	folder := cacheFolder(t)
 	p := openCacheProcess(t, folder, RoleTool)
-	p.cache.patience = 20 * time.Millisecond
+	p.cache.patience.Store(int64(20 * time.Millisecond))
 	shard := p.cluster.For(1)
 	forgetWhileAway := func() {
 		locked, release, ended := make(chan bool), make(chan bool), make(chan error)

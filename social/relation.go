@@ -73,6 +73,9 @@ func (r *Relations) decide(ctx context.Context, v Viewer, other UserID,
 	if err != nil {
 		return Relationship{}, err
 	}
+	if len(effs) == 0 { // it was so before, perhaps by a server that died before it had applied the rest
+		effs = r.b.owedBetween(ctx, v.UserID, other)
+	}
 	pending := forgotten != nil || r.b.settle(ctx, effs...) // what is left to the workers is forgotten again by them
 	out, err := r.b.relationship(ctx, v.UserID, other)
 	out.Pending = pending

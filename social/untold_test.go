@@ -41,7 +41,7 @@ func cut(t *testing.T, b *Backend, others ...*Backend) {
 	old := b.redis.current.Load()
 	b.redis.current.Store(&redisConn{redis.NewUniversalClient(redisOptions([]string{nobody}, "x")), old.nonce})
 	_ = old.Close()
-	b.cache.patience = 1
+	b.cache.patience.Store(1)
 }
 
 // dead leaves the server's work to the others, once it has acknowledged what it holds for done.
@@ -82,11 +82,11 @@ func TestADeletionThatNobodyCouldBeToldOf(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		dies.cache.patience = 2 * time.Second // the shard is well again, and the removal is done
+		dies.cache.patience.Store(int64(2 * time.Second)) // the shard is well again, and the removal is done
 		if _, err := dies.Pass(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		dies.cache.patience = 1
+		dies.cache.patience.Store(1)
 		dead(t, s, dies)
 		see(0)
 		for _, v := range []Viewer{author, reader} {
@@ -185,7 +185,7 @@ func TestAMoveEndsTheCopiesOfThoseWhoHaveNotHeard(t *testing.T) {
 		moving := &stage{t: t, b: dies, rows: map[UserID][]entry{}}
 		moving.move(v.UserID)
 		cut(t, dies, lives)
-		dies.cache.patience = 2 * time.Second
+		dies.cache.patience.Store(int64(2 * time.Second))
 		if err := dies.Sessions.End(t.Context(), session, "current"); err != nil {
 			t.Fatal(err)
 		}
