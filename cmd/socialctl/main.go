@@ -18,13 +18,27 @@ func main() {
 }
 
 func run(args []string) int {
-	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer restore()
-	// The first signal ends the context, and a job stops at its next
-	// checkpoint. From then on signals do what they do to any program, so that
-	// a second one kills.
-	context.AfterFunc(ctx, restore)
-
+	ctx, stop := untilSignal()
+	defer stop()
 	a := newApp(os.Stdin, os.Stdout, os.Stderr, os.Environ())
 	return a.execute(ctx, args)
+}
+
+// untilSignal is a context that the first signal ends, so that a job stops at
+// its next checkpoint. By then signals do again what they do to any program: a
+// second one kills. (signal.NotifyContext ends the context first, and swallows
+// a second signal that is quick.)
+func untilSignal() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+		}
+		signal.Stop(signals)
+		cancel()
+	}()
+	return ctx, cancel
 }
