@@ -26,6 +26,12 @@ const (
 	redisLook     = 200 * time.Millisecond
 )
 
+// redisSettle is for how long a configured Redis that was away must have been well before readers use it again. Each
+// process finds out for itself that Redis is back, up to redisLook, redisPatience and the second in which the library
+// repeats the last failure to connect later than the others, and until then its writers do without: what they store would
+// be seen by the first to be back only with the next cache_epoch.
+const redisSettle = 2 * time.Second
+
 // redisLink is this process's way to Redis: the configured one, or the embedded one that a process on the data folder
 // owns. It begins a new generation whenever the data behind it may have become other data, older data in particular.
 type redisLink struct {
@@ -39,6 +45,7 @@ type redisLink struct {
 
 	mu   sync.Mutex
 	seen map[string]bool // what servers said that they are
+	back time.Time       // since when it has been well again
 
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -167,10 +174,20 @@ func (l *redisLink) look(ctx context.Context) {
 		}
 		return
 	}
-	l.missed.Store(0)
-	if l.away.Swap(false) {
+	if l.settled() && l.away.Swap(false) {
 		l.log.Info("Redis answers again")
 	}
+}
+
+// settled says that Redis is well, and reports whether it has been so for long enough. An embedded one may be used at
+// once: whoever cannot reach the one he knows looks for its successor before he does without (moved).
+func (l *redisLink) settled() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.missed.Swap(0) > 0 && l.embedded == nil {
+		l.back = time.Now()
+	}
+	return time.Since(l.back) >= redisSettle
 }
 
 func (l *redisLink) ask(ctx context.Context, client redis.UniversalClient) error {

@@ -370,6 +370,44 @@ func TestRedisComesLate(t *testing.T) {
 	}
 }
 
+// TestRedisComesBack to one process before the other one knows it: what the other stores meanwhile without telling Redis
+// is seen at once by readers of the first, who do without copies until everybody must have found out.
+func TestRedisComesBack(t *testing.T) {
+	w := newCacheWorld(t, 1)
+	first, last := w.processes[0], w.processes[1]
+	key := accountKey(1)
+	row := 1
+	load := func() int { return row }
+	first.read(key, load)
+	if _, hit := first.read(key, load); !hit {
+		t.Fatal("the copy is not used")
+	}
+	w.servers[0].kill()
+	soon(t, "both do without Redis", func() bool { return first.link.gone() && last.link.gone() })
+	last.link.cancel() // it will not find out
+	last.link.done.Wait()
+	w.servers[0].start()
+	var back time.Time
+	soon(t, "the first finds out", func() bool {
+		back = time.Now()
+		return first.link.missed.Load() == 0
+	})
+	for first.link.ready() == nil && row < 1000 {
+		first.read(key, load)
+		row++
+		if err := last.cache.forget(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		if v, hit := first.read(key, load); hit && first.link.ready() == nil {
+			t.Fatalf("%d from a copy, when %d was stored", v, row)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if took := time.Since(back); took < 1500*time.Millisecond || took > 10*time.Second {
+		t.Errorf("used again %s after it came back", took)
+	}
+}
+
 // TestSilentRedis: a Redis that takes connections and never answers costs one request its patience and the others
 // nothing; a writer tries every time and raises the epochs of exactly the shards concerned.
 func TestSilentRedis(t *testing.T) {
