@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -33,6 +34,18 @@ func Key(table string, bucket Bucket, rest ...any) Changed {
 
 // Keys names many changed rows; each yields a primary key, bucket first. It is only walked while a bucket journals.
 func Keys(table string, each iter.Seq[[]any]) Changed { return Changed{table: table, each: each} }
+
+// KeysIn is Keys for rows that lie one behind the other, as a statement's arguments: each has so many columns, of which
+// the first so many are its primary key. The slice must not be changed before the statement has run.
+func KeysIn(table string, rows []any, columns, key int) Changed {
+	return Keys(table, func(yield func([]any) bool) {
+		for row := range slices.Chunk(rows, columns) {
+			if !yield(row[:key]) {
+				return
+			}
+		}
+	})
+}
 
 func (c Changed) all() iter.Seq[[]any] {
 	if c.each != nil {

@@ -298,12 +298,8 @@ func (a *Accounts) Delete(ctx context.Context, v Viewer, password string) error 
 	return a.setState(ctx, v.UserID, accountDeleted, confirmed)
 }
 
-// SetState puts an account into another state: live, disabled (cannot log in, not shown) or deleted, for good.
-func (a *Accounts) SetState(ctx context.Context, id UserID, state int) error {
-	return a.setState(ctx, id, state, "")
-}
-
-// setState is SetState, if the password is still the one that was confirmed.
+// setState puts an account into another state: live, disabled (cannot log in, not shown) or deleted, for good. Where a
+// password was confirmed, it has to be the account's still.
 func (a *Accounts) setState(ctx context.Context, id UserID, state int, confirmed string) error {
 	bucket := a.b.bucket(id)
 	var job *effect
@@ -370,15 +366,15 @@ func (a *Accounts) SetPassword(ctx context.Context, id UserID, password string) 
 
 // Disable and Enable are what an operator does with an account that misbehaves, or did.
 func (a *Accounts) Disable(ctx context.Context, id UserID) error {
-	return a.SetState(ctx, id, accountDisabled)
+	return a.setState(ctx, id, accountDisabled, "")
 }
 
 // Enable ends Disable.
 func (a *Accounts) Enable(ctx context.Context, id UserID) error {
-	return a.SetState(ctx, id, accountLive)
+	return a.setState(ctx, id, accountLive, "")
 }
 
 // Erase is Delete for an operator, who needs no password.
 func (a *Accounts) Erase(ctx context.Context, id UserID) error {
-	return a.SetState(ctx, id, accountDeleted)
+	return a.setState(ctx, id, accountDeleted, "")
 }

@@ -78,13 +78,7 @@ func (a *acker) remove(ctx context.Context, shard *sharding.Shard, effs []*effec
 		args = append(args, bucket, int64(e.owner), e.event)
 	}
 	return a.b.Cluster.WriteShard(ctx, shard, buckets, func(ctx context.Context, tx *sharding.Tx) error {
-		keys := sharding.Keys("outbox", func(yield func([]any) bool) {
-			for i := 0; i < len(args); i += 3 {
-				if !yield(args[i : i+3]) {
-					return
-				}
-			}
-		})
+		keys := sharding.KeysIn("outbox", args, 3, 3)
 		_, err := tx.Exec(ctx, keys, `DELETE FROM outbox WHERE `+tx.Dialect().In("bucket, user_id, event_id", len(effs)), args...)
 		return err
 	})

@@ -96,13 +96,7 @@ func putEntries(ctx context.Context, tx *sharding.Tx, bucket sharding.Bucket, re
 	for _, e := range entries {
 		args = append(args, bucket, int64(reader), e[1], int64(author), e[0], rev, stateLive, e[2], 0)
 	}
-	keys := sharding.Keys("msg_index", func(yield func([]any) bool) {
-		for i := 0; i < len(args); i += 9 {
-			if !yield(args[i : i+5]) {
-				return
-			}
-		}
-	})
+	keys := sharding.KeysIn("msg_index", args, 9, 5)
 	_, err := tx.Exec(ctx, keys, `
 		INSERT INTO msg_index (bucket, user_id, time_ms, author_id, msg_id, rev, state, kind, limited)
 		VALUES `+sharding.Values(9, len(entries))+`

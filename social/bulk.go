@@ -55,9 +55,7 @@ func (r *Relations) Import(ctx context.Context, follows []ImportedFollow) (made 
 			touched = append(touched, viewerKey(f.Follower))
 		}
 	}
-	if b.cache.forget(ctx, touched...) == nil { // otherwise what is owed is left to the workers, who forget it again
-		b.settle(ctx, owed...)
-	}
+	b.settleTold(ctx, b.cache.forget(ctx, touched...), owed...)
 	return made, nil
 }
 

@@ -65,13 +65,11 @@ func (b *Backend) erase(ctx context.Context, id MessageID) error {
 		effs, err = b.eraseTx(ctx, tx, id)
 		return err
 	})
-	forgotten := b.cache.forgetAfter(ctx, err, messageKey(id), viewerKey(id.Author), timelineKey(id.Author))
+	told := b.cache.forgetAfter(ctx, err, messageKey(id), viewerKey(id.Author), timelineKey(id.Author))
 	if err != nil {
 		return fmt.Errorf("delete %s: %w", id, err)
 	}
-	if forgotten == nil { // otherwise what is owed is left to the workers, who forget it again
-		b.settle(ctx, effs...)
-	}
+	b.settleTold(ctx, told, effs...)
 	return nil
 }
 

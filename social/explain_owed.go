@@ -54,24 +54,6 @@ func (x *explaining) owedByImports(ctx context.Context, r *sharding.Reader) erro
 	return x.concern(r, rows)
 }
 
-func outboxRows(ctx context.Context, r *sharding.Reader, where string, args ...any) ([]*effect, error) {
-	rows, err := r.Query(ctx, `
-		SELECT user_id, event_id, kind, target, due_ms, attempts, created_ms, payload, progress FROM outbox `+where, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []*effect
-	for rows.Next() {
-		var e effect
-		if err := rows.Scan(&e.owner, &e.event, &e.kind, &e.target, &e.dueMS, &e.attempts, &e.created, &e.payload, &e.progress); err != nil {
-			return nil, err
-		}
-		out = append(out, &e)
-	}
-	return out, rows.Err()
-}
-
 func (x *explaining) concern(r *sharding.Reader, rows []*effect) error {
 	for _, e := range rows {
 		text, err := x.concerns(e)

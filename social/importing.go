@@ -88,9 +88,7 @@ func (m *Messages) Import(ctx context.Context, list []ImportedMessage) ([]Import
 			touched = append(touched, viewerKey(in.Author), timelineKey(in.Author))
 		}
 	}
-	if b.cache.forget(ctx, touched...) == nil { // otherwise what is owed is left to the workers, who forget it again
-		b.settle(ctx, inOrderOfTime(owed)...)
-	}
+	b.settleTold(ctx, b.cache.forget(ctx, touched...), inOrderOfTime(owed)...)
 	return out, nil
 }
 

@@ -76,7 +76,7 @@ func (b *Backend) take(ctx context.Context, e *effect) (bool, error) {
 			return err
 		}
 		*e = *got
-		e.dueMS, e.found = b.now()+jobLease.Milliseconds(), true
+		e.dueMS = b.now() + jobLease.Milliseconds()
 		_, err = tx.Exec(ctx, sharding.Key("outbox", bucket, int64(e.owner), e.event),
 			`UPDATE outbox SET due_ms = ?, attempts = attempts + 1 WHERE bucket = ? AND user_id = ? AND event_id = ?`,
 			e.dueMS, bucket, int64(e.owner), e.event)

@@ -105,13 +105,7 @@ func (b *Backend) buryEach(ctx context.Context, reader UserID, list []*stored, s
 		keys = append(keys, bucket, int64(reader), m.timeMS, int64(m.id.Author), m.id.N)
 		rows = append(append(rows, keys[len(keys)-5:]...), 0, stateGone, int(m.kind), 1)
 	}
-	changed := sharding.Keys("msg_index", func(yield func([]any) bool) {
-		for i := 0; i < 5*len(list); i += 5 {
-			if !yield(keys[i : i+5]) {
-				return
-			}
-		}
-	})
+	changed := sharding.KeysIn("msg_index", keys, 5, 5)
 	err := b.Cluster.Write(ctx, int64(reader), func(ctx context.Context, tx *sharding.Tx) error {
 		if sweep {
 			_, err := tx.Exec(ctx, changed, `

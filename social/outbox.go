@@ -109,13 +109,7 @@ func (b *Backend) emit(ctx context.Context, tx *sharding.Tx, effs ...*effect) er
 			args = append(args, b.bucket(e.owner), int64(e.owner), e.event, int(e.kind), int64(e.target), e.dueMS, 0, e.created,
 				string(e.payload), string(e.progress))
 		}
-		keys := sharding.Keys("outbox", func(yield func([]any) bool) {
-			for i := 0; i < len(args); i += 10 {
-				if !yield(args[i : i+3]) {
-					return
-				}
-			}
-		})
+		keys := sharding.KeysIn("outbox", args, 10, 3)
 		_, err := tx.Exec(ctx, keys, `
 			INSERT INTO outbox (bucket, user_id, event_id, kind, target, due_ms, attempts, created_ms, payload, progress)
 			VALUES `+sharding.Values(10, len(part)), args...)
@@ -156,6 +150,12 @@ func (b *Backend) settle(ctx context.Context, effs ...*effect) (pending bool) {
 		effs = next
 	}
 	return pending
+}
+
+// settleTold is settle after a change of which the others were to be told: where they could not be, all that is owed is
+// left to the workers, who tell them again before they apply it.
+func (b *Backend) settleTold(ctx context.Context, told error, effs ...*effect) (pending bool) {
+	return told != nil || b.settle(ctx, effs...)
 }
 
 // group puts effects on the same person's rows together, in batches of one transaction each: one hot row takes ten
@@ -336,28 +336,33 @@ func (b *Backend) dueIn(ctx context.Context, shard *sharding.Shard) ([]*effect, 
 	}
 	var out []*effect
 	err = b.Cluster.ReadShard(ctx, shard, nil, func(ctx context.Context, r *sharding.Reader) error {
-		out = nil
-		rows, err := r.Query(ctx, `
-			SELECT bucket, user_id, event_id, kind, target, due_ms, attempts, created_ms, payload, progress
-			FROM outbox WHERE due_ms <= ? ORDER BY due_ms LIMIT ?`, b.now(), scanBatch)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var e effect
-			var bucket sharding.Bucket
-			if err := rows.Scan(&bucket, &e.owner, &e.event, &e.kind, &e.target, &e.dueMS, &e.attempts, &e.created, &e.payload, &e.progress); err != nil {
-				return err
-			}
-			e.found = true
-			if _, mine := slices.BinarySearch(open, bucket); mine {
-				out = append(out, &e)
-			}
-		}
-		return rows.Err()
+		due, err := outboxRows(ctx, r, `WHERE due_ms <= ? ORDER BY due_ms LIMIT ?`, b.now(), scanBatch)
+		out = slices.DeleteFunc(due, func(e *effect) bool {
+			_, mine := slices.BinarySearch(open, b.bucket(e.owner))
+			return !mine
+		})
+		return err
 	})
 	return out, err
+}
+
+// outboxRows reads rows of the outbox by a condition.
+func outboxRows(ctx context.Context, r *sharding.Reader, where string, args ...any) ([]*effect, error) {
+	rows, err := r.Query(ctx, `
+		SELECT user_id, event_id, kind, target, due_ms, attempts, created_ms, payload, progress FROM outbox `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []*effect
+	for rows.Next() {
+		e := effect{found: true}
+		if err := rows.Scan(&e.owner, &e.event, &e.kind, &e.target, &e.dueMS, &e.attempts, &e.created, &e.payload, &e.progress); err != nil {
+			return nil, err
+		}
+		out = append(out, &e)
+	}
+	return out, rows.Err()
 }
 
 // owedBetween reads the effects, not the jobs, that two people owe each other. What cannot be read is left to the workers.
@@ -373,9 +378,6 @@ func (b *Backend) owedBetween(ctx context.Context, one, other UserID) []*effect 
 		if err != nil {
 			b.log.Debug("read what two people owe each other", "owner", owner, "target", target, "error", err)
 			continue
-		}
-		for _, e := range mine {
-			e.found = true
 		}
 		all = append(all, mine...)
 	}
@@ -398,7 +400,7 @@ func (b *Backend) claim(ctx context.Context, e *effect, lease time.Duration) (bo
 			until, bucket, int64(e.owner), e.event)
 		claimed = err == nil
 		*e = *got
-		e.dueMS, e.found = until, true
+		e.dueMS = until
 		return err
 	})
 	return claimed, err
@@ -416,7 +418,7 @@ func effectOf(ctx context.Context, tx *sharding.Tx, bucket sharding.Bucket, owne
 	if !rows.Next() {
 		return nil, rows.Err()
 	}
-	e := effect{owner: owner, event: event}
+	e := effect{owner: owner, event: event, found: true}
 	if err := rows.Scan(&e.kind, &e.target, &e.dueMS, &e.attempts, &e.created, &e.payload, &e.progress); err != nil {
 		return nil, err
 	}

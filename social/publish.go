@@ -207,7 +207,7 @@ func (b *Backend) store(ctx context.Context, author UserID, msg *stored, p publi
 	if b.inTimelines(msg) {
 		stale = append(stale, timelineKey(author))
 	}
-	forgotten := b.cache.forgetAfter(ctx, err, stale...)
+	told := b.cache.forgetAfter(ctx, err, stale...)
 	if err != nil {
 		return false, fmt.Errorf("publish: %w", err)
 	}
@@ -215,9 +215,7 @@ func (b *Backend) store(ctx context.Context, author UserID, msg *stored, p publi
 		return false, nil
 	}
 	b.watchAhead(msg)
-	if forgotten == nil { // otherwise what is owed is left to the workers, who forget it again
-		b.settle(ctx, effs...)
-	}
+	b.settleTold(ctx, told, effs...)
 	return true, nil
 }
 

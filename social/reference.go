@@ -138,13 +138,9 @@ func applyReference(ctx context.Context, tx *sharding.Tx, bucket sharding.Bucket
 
 // liveRepost returns the number of the person's live repost without words of exactly that message, or 0.
 func (b *Backend) liveRepost(ctx context.Context, q reader, user UserID, of MessageID) (int64, error) {
-	var n int64
-	err := q.QueryRow(ctx, `
-		SELECT msg_id FROM user_repost
-		WHERE bucket = ? AND user_id = ? AND referenced_id = ? AND referenced_msg_id = ? AND state = ?`,
-		b.bucket(user), int64(user), int64(of.Author), of.N, stateLive).Scan(&n)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil
+	n, live, err := b.lastRepost(ctx, q, user, of)
+	if !live {
+		n = 0
 	}
 	return n, err
 }

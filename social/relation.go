@@ -69,14 +69,14 @@ func (r *Relations) decide(ctx context.Context, v Viewer, other UserID,
 		}
 		return r.b.emit(ctx, tx, effs...)
 	})
-	forgotten := r.b.cache.forgetAfter(ctx, err, viewerKey(v.UserID))
+	told := r.b.cache.forgetAfter(ctx, err, viewerKey(v.UserID))
 	if err != nil {
 		return Relationship{}, err
 	}
 	if len(effs) == 0 { // it was so before, perhaps by a server that died before it had applied the rest
 		effs = r.b.owedBetween(ctx, v.UserID, other)
 	}
-	pending := forgotten != nil || r.b.settle(ctx, effs...) // what is left to the workers is forgotten again by them
+	pending := r.b.settleTold(ctx, told, effs...)
 	out, err := r.b.relationship(ctx, v.UserID, other)
 	out.Pending = pending
 	return out, err

@@ -83,13 +83,7 @@ func (b *Backend) putRelations(ctx context.Context, tx *sharding.Tx, list []rela
 	for _, r := range list {
 		args = append(args, b.bucket(r.key.owner), int64(r.key.owner), r.key.kind, int64(r.key.other), r.state, r.rev, r.sinceClock, r.fromMsg, r.untilMsg)
 	}
-	keys := sharding.Keys("user_relation", func(yield func([]any) bool) {
-		for i := 0; i < len(args); i += 9 {
-			if !yield(args[i : i+4]) {
-				return
-			}
-		}
-	})
+	keys := sharding.KeysIn("user_relation", args, 9, 4)
 	_, err := tx.Exec(ctx, keys, `
 		INSERT INTO user_relation (bucket, user_id, kind, other_id, state, rev, since_clock, from_msg_id, until_msg_id)
 		VALUES `+sharding.Values(9, len(list))+`

@@ -159,13 +159,7 @@ func (b *Backend) purge(ctx context.Context, author UserID, p purgePayload, keys
 	for _, k := range keys {
 		args = append(args, bucket, int64(p.Reader), k[0], int64(author), k[1])
 	}
-	changed := sharding.Keys("msg_index", func(yield func([]any) bool) {
-		for i := 0; i < 5*len(keys); i += 5 {
-			if !yield(args[i : i+5]) {
-				return
-			}
-		}
-	})
+	changed := sharding.KeysIn("msg_index", args, 5, 5)
 	least := 0
 	if p.LimitedOnly {
 		least = 1
