@@ -88,7 +88,7 @@ func (b *Backend) change(ctx context.Context, owner UserID, keys []cacheKey, fn 
 		}
 		return b.emit(ctx, tx, owed)
 	})
-	if forgotten := b.cache.forgetAfter(ctx, err, keys...); err == nil && forgotten == nil {
+	if told := b.cache.forgetAfter(ctx, err, keys...); err == nil && told == nil {
 		b.ack.done(owed)
 	}
 	return err

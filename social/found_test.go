@@ -3,7 +3,6 @@ package social
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -271,17 +270,9 @@ func TestWhatADeadServerDidNotForgetThoughItOwedNothing(t *testing.T) {
 		follow(t, b, v, author)
 		s.passAll(t)
 		dies := s.servers[1].Backend
-		dies.cache.committed = func() { runtime.Goexit() }
 		after := func(verb func() error) {
 			t.Helper()
-			ended := make(chan error, 1)
-			go func() {
-				defer close(ended)
-				ended <- verb()
-			}()
-			if err, answered := <-ended; answered {
-				t.Fatalf("the server lived on: %v", err)
-			}
+			killed(t, dies, verb)
 			s.clock.Add(settleGrace.Milliseconds() + 1)
 			s.passAll(t)
 		}
@@ -373,18 +364,11 @@ func TestARepeatedRequestIsSeenWhereItIsAnswered(t *testing.T) {
 		}
 		sees("a post", "first")
 		dies := s.servers[1].Backend
-		dies.cache.committed = func() { panic("dies") }
-		killed := func(verb func()) {
-			t.Helper()
-			defer func() {
-				if recover() == nil {
-					t.Fatal("the server lived on")
-				}
-			}()
-			verb()
-		}
 		use := KeyUse{Key: "k", Route: "POST messages"}
-		killed(func() { _, _ = dies.Messages.Publish(t.Context(), me, Draft{Content: "second"}, use) })
+		killed(t, dies, func() error {
+			_, err := dies.Messages.Publish(t.Context(), me, Draft{Content: "second"}, use)
+			return err
+		})
 		s.clock.Add(2 * inProgressFor)
 		replay, err := b.Keys.Begin(t.Context(), me, use)
 		if err != nil || replay == nil || replay.Status != 0 {
@@ -399,12 +383,12 @@ func TestARepeatedRequestIsSeenWhereItIsAnswered(t *testing.T) {
 			t.Fatal(err)
 		}
 		sees("a repost", "", "second", "first")
-		killed(func() { _, _ = dies.Messages.Unrepost(t.Context(), me, of.ID) })
+		killed(t, dies, func() error { _, err := dies.Messages.Unrepost(t.Context(), me, of.ID); return err })
 		if m, err := b.Messages.Unrepost(t.Context(), me, of.ID); err != nil || m.Reposted {
 			t.Errorf("a repeated end of a repost answers %+v, %v", m, err)
 		}
 		sees("the end of a repost", "second", "first")
-		killed(func() { _ = dies.Messages.Delete(t.Context(), me, MessageID{me.UserID, 1}) })
+		killed(t, dies, func() error { return dies.Messages.Delete(t.Context(), me, MessageID{me.UserID, 1}) })
 		if err := b.Messages.Delete(t.Context(), me, MessageID{me.UserID, 1}); err != nil {
 			t.Error(err)
 		}
@@ -412,7 +396,7 @@ func TestARepeatedRequestIsSeenWhereItIsAnswered(t *testing.T) {
 		s.clock.Add(2 * jobLease.Milliseconds())
 		s.passAll(t)
 
-		killed(func() { _, _ = dies.Relations.Follow(t.Context(), me, of.Author.ID) })
+		killed(t, dies, func() error { _, err := dies.Relations.Follow(t.Context(), me, of.Author.ID); return err })
 		if rel, err := b.Relations.Follow(t.Context(), me, of.Author.ID); err != nil || !rel.Following || rel.Pending {
 			t.Errorf("a repeated follow: %+v, %v", rel, err)
 		}

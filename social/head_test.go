@@ -196,20 +196,15 @@ func TestF11ADeadServersDeliveryIsForgotten(t *testing.T) {
 		follow(t, b, reader, author)
 		s.passAll(t)
 		dies := s.servers[1].Backend
-		dies.cache.committed = func() { panic("dies") }
 		publish := func(by Viewer) {
 			t.Helper()
 			if got := home(t, b, by, 20); len(got) != 0 {
 				t.Fatalf("home has %q", contents(got))
 			}
-			func() {
-				defer func() {
-					if recover() == nil {
-						t.Fatal("the server lived on")
-					}
-				}()
-				_, _ = dies.Messages.Publish(t.Context(), by, Draft{Content: "hello"}, KeyUse{})
-			}()
+			killed(t, dies, func() error {
+				_, err := dies.Messages.Publish(t.Context(), by, Draft{Content: "hello"}, KeyUse{})
+				return err
+			})
 		}
 		if got := home(t, b, reader, 20); len(got) != 0 {
 			t.Fatalf("home has %q", contents(got))

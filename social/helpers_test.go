@@ -117,6 +117,20 @@ func owed(t *testing.T, b *Backend) int {
 	return total
 }
 
+// killed has a server die in a verb, between the commit and the first word of it to the others.
+func killed(t *testing.T, dies *Backend, verb func() error) {
+	t.Helper()
+	const last = "dies"
+	dies.cache.committed = func() { panic(last) }
+	var err error
+	defer func() {
+		if got := recover(); got != last {
+			t.Fatalf("the server lived on: %v, %v", got, err)
+		}
+	}()
+	err = verb()
+}
+
 // home reads a whole timeline to its end, in pages.
 func home(t *testing.T, b *Backend, v Viewer, limit int) []*Message {
 	t.Helper()

@@ -347,8 +347,8 @@ func (b *Backend) dueIn(ctx context.Context, shard *sharding.Shard) ([]*effect, 
 }
 
 // outboxRows reads rows of the outbox by a condition.
-func outboxRows(ctx context.Context, r *sharding.Reader, where string, args ...any) ([]*effect, error) {
-	rows, err := r.Query(ctx, `
+func outboxRows(ctx context.Context, q reader, where string, args ...any) ([]*effect, error) {
+	rows, err := q.Query(ctx, `
 		SELECT user_id, event_id, kind, target, due_ms, attempts, created_ms, payload, progress FROM outbox `+where, args...)
 	if err != nil {
 		return nil, err
@@ -408,21 +408,11 @@ func (b *Backend) claim(ctx context.Context, e *effect, lease time.Duration) (bo
 
 // effectOf locks and reads one row; nil where it is done.
 func effectOf(ctx context.Context, tx *sharding.Tx, bucket sharding.Bucket, owner UserID, event int64) (*effect, error) {
-	rows, err := tx.Query(ctx, `
-		SELECT kind, target, due_ms, attempts, created_ms, payload, progress
-		FROM outbox WHERE bucket = ? AND user_id = ? AND event_id = ? {for update}`, bucket, int64(owner), event)
-	if err != nil {
+	rows, err := outboxRows(ctx, tx, `WHERE bucket = ? AND user_id = ? AND event_id = ? {for update}`, bucket, int64(owner), event)
+	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	defer rows.Close()
-	if !rows.Next() {
-		return nil, rows.Err()
-	}
-	e := effect{owner: owner, event: event, found: true}
-	if err := rows.Scan(&e.kind, &e.target, &e.dueMS, &e.attempts, &e.created, &e.payload, &e.progress); err != nil {
-		return nil, err
-	}
-	return &e, rows.Err()
+	return rows[0], nil
 }
 
 func (e *effect) decode(into any) error {
