@@ -13,6 +13,7 @@ import (
 	"socialctl/configs"
 	"socialctl/sharding"
 	"socialctl/social"
+	"socialctl/social/copies"
 )
 
 // From how little free space the data folder is worth a warning, and from how little it is a problem.
@@ -56,7 +57,7 @@ func examineFolder(cfg configs.Config, e *examination) {
 			e.ok("free space", "%s", found)
 		}
 	}
-	file := social.RedisFile(cfg)
+	file := copies.AddressFile(cfg.Data)
 	secret, err := os.Stat(file)
 	if err != nil {
 		return // nobody runs an embedded Redis
@@ -167,9 +168,9 @@ func (e *examination) cover(ctx context.Context, c *sharding.Cluster) {
 
 // examineRedis looks at what is configured, or at the data folder's own.
 func examineRedis(ctx context.Context, cfg configs.Config, e *examination) {
-	servers, err := social.ProbeRedis(ctx, cfg)
+	servers, err := copies.Probe(ctx, social.RedisOptions(cfg))
 	switch {
-	case errors.Is(err, social.ErrNoRedis):
+	case errors.Is(err, copies.ErrNoRedis):
 		e.ok("reach", "embedded, and no server is running that would own it; commands do without")
 		return
 	case err != nil && len(cfg.Redis.Addrs) == 0:
@@ -189,7 +190,7 @@ func examineRedis(ctx context.Context, cfg configs.Config, e *examination) {
 }
 
 // redis looks for settings that would bring old data back or refuse new data.
-func (e *examination) redis(s social.RedisFacts) {
+func (e *examination) redis(s copies.ServerInfo) {
 	e.ok("reach", "%s answers, version %s, %s replicas", s.Addr, s.Version, s.Replicas)
 	if s.Role != "master" {
 		e.problem("role", s.Addr+" is a "+s.Role, "point redis.addrs at the master: a replica takes no writes")

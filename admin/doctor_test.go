@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"socialctl/social"
+	"socialctl/social/copies"
 )
 
 // statusOf returns what was found for one check; several make it "several".
@@ -116,7 +116,7 @@ func TestRedisSettings(t *testing.T) {
 		{"silent", "master", nil, "", StatusWarn, ""},
 	} {
 		var e examination
-		e.redis(social.RedisFacts{Addr: "r:1", Role: c.role, Config: c.config})
+		e.redis(copies.ServerInfo{Addr: "r:1", Role: c.role, Config: c.config})
 		if statusOf(e, "role") != c.roles || statusOf(e, "persistence") != c.persistence || statusOf(e, "memory") != c.memory {
 			t.Errorf("%s: %+v", c.name, e.findings)
 		}

@@ -38,7 +38,7 @@ func (s *Server) authenticate(ctx context.Context, c *call) error {
 	return err
 }
 
-// identify finds out whose the token is, and takes ahead what the route will need of theirs.
+// identify finds out whose the token is, and prefetches what the route will need of theirs.
 func (s *Server) identify(ctx context.Context, c *call, token string) (err error) {
 	if !c.route.has(home) {
 		c.viewer, err = s.b.Sessions.Authenticate(ctx, token)
@@ -46,7 +46,7 @@ func (s *Server) identify(ctx context.Context, c *call, token string) (err error
 	}
 	limit, _ := strconv.Atoi(c.query.Get("limit")) // a guess: it is checked when the token has been
 	top := !c.query.Has("cursor") && !c.query.Has("before")
-	c.viewer, c.ahead, err = s.b.Sessions.AuthenticateReader(ctx, token, top, max(limit, 0))
+	c.viewer, c.prefetched, err = s.b.Sessions.AuthenticateReader(ctx, token, top, max(limit, 0))
 	return err
 }
 

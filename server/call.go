@@ -10,21 +10,22 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"socialctl/social"
+	"socialctl/social/copies"
 )
 
 // call is one request as it is worked on.
 type call struct {
-	server    *Server
-	echo      echo.Context
-	id        string // request id
-	query     url.Values
-	route     *route // nil outside the API
-	viewer    social.Viewer
-	tokenUsed bool
-	ahead     *social.Ahead // of a route that reads home
-	body      []byte
-	key       social.KeyUse
-	out       reply
+	server     *Server
+	echo       echo.Context
+	id         string // request id
+	query      url.Values
+	route      *route // nil outside the API
+	viewer     social.Viewer
+	tokenUsed  bool
+	prefetched *copies.Prefetched // of a route that reads home
+	body       []byte
+	key        social.KeyUse
+	out        reply
 }
 
 type callKey struct{}

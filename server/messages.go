@@ -118,7 +118,7 @@ func (s *Server) home(ctx context.Context, c *call, in *homeInput) (reply, error
 		return reply{}, err
 	}
 	page, err := s.b.Timelines.Home(ctx, c.viewer, social.ListQuery{
-		PageRequest: in.request(), Kinds: kinds, Before: beforeMillis(in.Before), Ahead: c.ahead,
+		PageRequest: in.request(), Kinds: kinds, Before: beforeMillis(in.Before), Prefetched: c.prefetched,
 	})
 	if err != nil {
 		return reply{}, err

@@ -11,6 +11,7 @@ import (
 	"github.com/rivo/uniseg"
 
 	"socialctl/sharding"
+	"socialctl/social/copies"
 )
 
 // Accounts are the people: sign-up, profiles, their end.
@@ -231,7 +232,7 @@ func (a *Accounts) Update(ctx context.Context, v Viewer, p ProfilePatch) (Accoun
 		}
 	}
 	bucket := a.b.bucket(v.UserID)
-	stale := []cacheKey{accountKey(v.UserID)}
+	stale := []copies.Key{accountKey(v.UserID)}
 	if newHash != "" {
 		stale = append(stale, sessionKey(v.UserID))
 	}
@@ -303,7 +304,7 @@ func (a *Accounts) Delete(ctx context.Context, v Viewer, password string) error 
 func (a *Accounts) setState(ctx context.Context, id UserID, state int, confirmed string) error {
 	bucket := a.b.bucket(id)
 	var job *effect
-	stale := []cacheKey{accountKey(id), sessionKey(id), viewerKey(id)}
+	stale := []copies.Key{accountKey(id), sessionKey(id), viewerKey(id)}
 	err := a.b.change(ctx, id, stale, func(ctx context.Context, tx *sharding.Tx) error {
 		job = nil
 		acc, err := lockAccount(ctx, tx, bucket, id)
@@ -348,7 +349,7 @@ func (a *Accounts) SetPassword(ctx context.Context, id UserID, password string) 
 		return err
 	}
 	bucket := a.b.bucket(id)
-	return a.b.change(ctx, id, []cacheKey{sessionKey(id)}, func(ctx context.Context, tx *sharding.Tx) error {
+	return a.b.change(ctx, id, []copies.Key{sessionKey(id)}, func(ctx context.Context, tx *sharding.Tx) error {
 		acc, err := lockAccount(ctx, tx, bucket, id)
 		if err != nil {
 			return err

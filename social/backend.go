@@ -11,6 +11,7 @@ import (
 
 	"socialctl/configs"
 	"socialctl/sharding"
+	"socialctl/social/copies"
 	"socialctl/social/schema"
 )
 
@@ -43,13 +44,12 @@ type Backend struct {
 
 	log      *slog.Logger
 	clock    func() time.Time
-	redis    *redisLink
-	cache    *cache
-	messages *versioned[*stored]
-	authors  *versioned[*profile]
-	viewers  *versioned[*viewerState]
-	logins   *versioned[[]sessionRow]
-	heads    *versioned[*head]
+	cache    *copies.Cache
+	messages *copies.Store[*stored]
+	authors  *copies.Store[*profile]
+	viewers  *copies.Store[*viewerState]
+	logins   *copies.Store[[]sessionRow]
+	heads    *copies.Store[*head]
 	userIDs  *sharding.Sequence
 	hashing  chan struct{} // at most this many password hashes at once: each takes 19 MiB
 	ack      *acker
@@ -73,6 +73,11 @@ func ShardingOptions(cfg configs.Config, log *slog.Logger) sharding.Options {
 		}
 	}
 	return o
+}
+
+// RedisOptions turns the configuration into where Redis is.
+func RedisOptions(cfg configs.Config) copies.Redis {
+	return copies.Redis{Addrs: cfg.Redis.Addrs, Password: cfg.Redis.Password, DB: cfg.Redis.DB, Folder: cfg.Data}
 }
 
 // How many decoded rows a process keeps: about 100 MiB when the messages are short.
@@ -111,15 +116,16 @@ func Open(ctx context.Context, cfg configs.Config, o OpenOptions) (*Backend, err
 		}
 	}
 	b := &Backend{Cluster: cluster, Config: cfg, log: o.Log, clock: o.Now,
-		messages: newVersioned[*stored](cachedMessages), authors: newVersioned[*profile](cachedAuthors),
-		viewers: newVersioned[*viewerState](cachedViewers), logins: newVersioned[[]sessionRow](cachedLogins), heads: newVersioned[*head](cachedHeads),
+		messages: copies.NewStore[*stored](cachedMessages), authors: copies.NewStore[*profile](cachedAuthors),
+		viewers: copies.NewStore[*viewerState](cachedViewers), logins: copies.NewStore[[]sessionRow](cachedLogins),
+		heads:   copies.NewStore[*head](cachedHeads),
 		userIDs: cluster.Sequence("user_id", 100), hashing: make(chan struct{}, 2), hints: make(chan *effect, 4096)}
 	b.Accounts, b.Sessions, b.Relations = &Accounts{b}, &Sessions{b}, &Relations{b}
 	b.Messages, b.Timelines, b.Keys = &Messages{b}, &Timelines{b}, &Keys{b}
-	if b.redis, err = openRedis(ctx, cfg, o.Role, o.Log); err != nil {
+	b.cache, err = copies.Open(ctx, copies.Options{Redis: RedisOptions(cfg), Own: o.Role == RoleServer, Cluster: cluster, Log: o.Log})
+	if err != nil {
 		return nil, errors.Join(err, cluster.Close())
 	}
-	b.cache = newCache(cluster, b.redis, o.Log)
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	b.close = cancel
 	b.ack = newAcker(b)
@@ -166,8 +172,7 @@ func checkSchema(ctx context.Context, cluster *sharding.Cluster) error {
 func (b *Backend) Close() error {
 	b.close()
 	b.running.Wait()
-	b.cache.close()
-	return errors.Join(b.redis.close(), b.Cluster.Close())
+	return errors.Join(b.cache.Close(), b.Cluster.Close())
 }
 
 // Ready returns nil when every shard and meta answer, or an error that names what is away. Redis is not asked: its

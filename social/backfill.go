@@ -87,7 +87,7 @@ func (b *Backend) applyBackfills(ctx context.Context, group []*effect) error {
 			}
 		}
 	}
-	return b.cache.forget(ctx, timelineKey(reader))
+	return b.cache.Invalidate(ctx, timelineKey(reader))
 }
 
 // putEntries upserts public entries of one author; an entry that is gone stays gone (REVIEW F9).

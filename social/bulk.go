@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"socialctl/sharding"
+	"socialctl/social/copies"
 )
 
 // ImportedFollow is one follow of an import. At 0 means now.
@@ -49,13 +50,13 @@ func (r *Relations) Import(ctx context.Context, follows []ImportedFollow) (made 
 	if err != nil {
 		return made, fmt.Errorf("import follows: %w", err)
 	}
-	var touched []cacheKey
+	var touched []copies.Key
 	for i, f := range follows {
 		if i == 0 || follows[i-1].Follower != f.Follower {
 			touched = append(touched, viewerKey(f.Follower))
 		}
 	}
-	b.settleTold(ctx, b.cache.forget(ctx, touched...), owed...)
+	b.settleTold(ctx, b.cache.Invalidate(ctx, touched...), owed...)
 	return made, nil
 }
 
@@ -142,7 +143,7 @@ func (b *Backend) applyEdgeBatch(ctx context.Context, group []*effect) ([]*effec
 	})
 	byFollowed := func(e [3]int64) sharding.Bucket { return b.Cluster.Bucket(e[1]) }
 	var replies []*effect
-	var touched []cacheKey
+	var touched []copies.Key
 	err := writeByShard(ctx, b.Cluster, p.Edges, byFollowed, importChunk, func(ctx context.Context, tx *sharding.Tx, part [][3]int64) (func(), error) {
 		more, err := b.importFans(ctx, tx, part)
 		if err != nil {
@@ -158,7 +159,7 @@ func (b *Backend) applyEdgeBatch(ctx context.Context, group []*effect) ([]*effec
 			touched = append(touched, viewerKey(UserID(e[1])))
 		}
 	}
-	return replies, b.cache.forget(ctx, touched...)
+	return replies, b.cache.Invalidate(ctx, touched...)
 }
 
 // importFans is applyEdges for many followed people of one shard; all follows of a person in the chunk share one step of

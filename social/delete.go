@@ -44,7 +44,7 @@ func (m *Messages) Unrepost(ctx context.Context, v Viewer, of MessageID) (*Messa
 	case live:
 		err = m.b.erase(ctx, repost)
 	default: // it is gone, and who took it away may have died before the others were told
-		err = m.b.cache.forget(ctx, messageKey(repost), viewerKey(v.UserID), timelineKey(v.UserID))
+		err = m.b.cache.Invalidate(ctx, messageKey(repost), viewerKey(v.UserID), timelineKey(v.UserID))
 	}
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (b *Backend) erase(ctx context.Context, id MessageID) error {
 		effs, err = b.eraseTx(ctx, tx, id)
 		return err
 	})
-	told := b.cache.forgetAfter(ctx, err, messageKey(id), viewerKey(id.Author), timelineKey(id.Author))
+	told := b.cache.InvalidateAfter(ctx, err, messageKey(id), viewerKey(id.Author), timelineKey(id.Author))
 	if err != nil {
 		return fmt.Errorf("delete %s: %w", id, err)
 	}

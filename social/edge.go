@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"socialctl/sharding"
+	"socialctl/social/copies"
 )
 
 // claimPayload asks for a name on behalf of a pending account.
@@ -45,7 +46,7 @@ type claimed struct {
 // applyClaims lets each name's own row decide, then settles the accounts: live for the winner, void for the loser.
 func (b *Backend) applyClaims(ctx context.Context, group []*effect) error {
 	claims := make([]*claimed, len(group))
-	touched := make([]cacheKey, len(group))
+	touched := make([]copies.Key, len(group))
 	for i, e := range group {
 		var p claimPayload
 		if err := e.decode(&p); err != nil {
@@ -90,7 +91,7 @@ func (b *Backend) applyClaims(ctx context.Context, group []*effect) error {
 	if err != nil {
 		return fmt.Errorf("settle accounts: %w", err)
 	}
-	return b.cache.forget(ctx, touched...)
+	return b.cache.Invalidate(ctx, touched...)
 }
 
 // applyEdges brings follows of one person into that person's shard. Counters move with the state; the span moves with the
@@ -126,7 +127,7 @@ func (b *Backend) applyEdges(ctx context.Context, group []*effect) ([]*effect, e
 	if err != nil {
 		return nil, fmt.Errorf("apply follows of %d: %w", author, err)
 	}
-	return replies, b.cache.forget(ctx, viewerKey(author))
+	return replies, b.cache.Invalidate(ctx, viewerKey(author))
 }
 
 func (b *Backend) refuseEdges(ctx context.Context, tx *sharding.Tx, author UserID, edges []edgePayload, replies *[]*effect) error {
@@ -251,7 +252,7 @@ func (b *Backend) applyEndFollows(ctx context.Context, group []*effect) ([]*effe
 	if err != nil {
 		return nil, fmt.Errorf("end follows of %d: %w", follower, err)
 	}
-	return replies, b.cache.forget(ctx, viewerKey(follower))
+	return replies, b.cache.Invalidate(ctx, viewerKey(follower))
 }
 
 // applyBlocked notes in the blocked person's shard who blocks them, and ends their follow there.
@@ -298,5 +299,5 @@ func (b *Backend) applyBlocked(ctx context.Context, group []*effect) ([]*effect,
 	if err != nil {
 		return nil, fmt.Errorf("note blocks of %d: %w", blocked, err)
 	}
-	return replies, b.cache.forget(ctx, viewerKey(blocked))
+	return replies, b.cache.Invalidate(ctx, viewerKey(blocked))
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"slices"
 	"sort"
+
+	"socialctl/social/copies"
 )
 
 // head is the newest part of a reader's timeline as it was read: a local copy under the reader's timeline tag. Whoever
-// writes to the timeline forgets it, so that a reader who looks again and again costs the shard nothing in between.
+// writes to the timeline invalidates it, so that a reader who looks again and again costs the shard nothing in between.
 type head struct {
 	rows []entry // newest first, gone ones too; never changed
 	all  bool    // there are no others
@@ -17,7 +19,7 @@ type head struct {
 const headRows = 2*DefaultPage + 1
 
 // timelineKey names the rows of msg_index of a reader: "t:17".
-func timelineKey(id UserID) cacheKey { return personKey("t:", id) }
+func timelineKey(id UserID) copies.Key { return personKey("t:", id) }
 
 // from returns what a reading of the timeline from the seek on would, at most n rows, if the head is known to hold it.
 func (h *head) from(s seek, n int) ([]entry, bool) {
@@ -44,17 +46,10 @@ func (h *head) from(s seek, n int) ([]entry, bool) {
 	return rows, true
 }
 
-// Ahead holds versions that were taken together with a session's, to spare exchanges of their own: what a page of the
-// reader's home needs, as far as the copies here let it be guessed. It is good for the request whose token was being
-// looked at, and no longer. Nil holds nothing.
-type Ahead struct {
-	tags map[string]tag // by the names of their keys
-}
-
 // homeKeys names what a first page of so many messages of the reader's home will probably need.
-func (b *Backend) homeKeys(reader UserID, n int) []cacheKey {
-	keys := []cacheKey{timelineKey(reader), viewerKey(reader)}
-	known, ok := b.heads.peek(keys[0])
+func (b *Backend) homeKeys(reader UserID, n int) []copies.Key {
+	keys := []copies.Key{timelineKey(reader), viewerKey(reader)}
+	known, ok := b.heads.Peek(keys[0])
 	if !ok || n == 0 {
 		return keys
 	}
@@ -67,53 +62,17 @@ func (b *Backend) homeKeys(reader UserID, n int) []cacheKey {
 	return append(keys, b.look(Viewer{UserID: reader}).step(ids).keys...)
 }
 
-func newAhead(keys []cacheKey, tags []tag) *Ahead {
-	a := &Ahead{make(map[string]tag, len(keys))}
-	for i, key := range keys {
-		a.tags[key.name] = tags[i]
-	}
-	return a
-}
-
-// take returns what was taken ahead, and takes what was not.
-func (a *Ahead) take(ctx context.Context, c *cache, keys []cacheKey) []tag {
-	if a == nil {
-		return c.tags(ctx, keys)
-	}
-	out := make([]tag, len(keys))
-	var missing []int
-	for i, key := range keys {
-		t, ok := a.tags[key.name]
-		if !ok {
-			missing = append(missing, i)
-		}
-		out[i] = t
-	}
-	if len(missing) == 0 {
-		return out
-	}
-	rest := make([]cacheKey, len(missing))
-	for i, at := range missing {
-		rest[i] = keys[at]
-	}
-	for i, t := range c.tags(ctx, rest) {
-		out[missing[i]] = t
-	}
-	return out
-}
-
-// ahead takes now what a page of so many messages will need.
-func (b *Backend) ahead(ctx context.Context, reader UserID, n int) *Ahead {
-	keys := b.homeKeys(reader, n)
-	return newAhead(keys, b.cache.tags(ctx, keys))
+// prefetch takes now the tags that a page of so many messages will need.
+func (b *Backend) prefetch(ctx context.Context, reader UserID, n int) *copies.Prefetched {
+	return b.cache.Prefetch(ctx, b.homeKeys(reader, n))
 }
 
 // timeline reads a reader's timeline for one page: from the copy of its head where that holds the rows, otherwise from
 // the shard, which then gives the copy.
-func (b *Backend) timeline(reader UserID, a *Ahead) func(ctx context.Context, from seek, n int) ([]entry, error) {
+func (b *Backend) timeline(reader UserID, p *copies.Prefetched) func(ctx context.Context, from seek, n int) ([]entry, error) {
 	key := timelineKey(reader)
-	t := a.tags[key.name]
-	copied, _ := b.heads.get(key, t)
+	t := p.Tag(key)
+	copied, _ := b.heads.Get(key, t)
 	return func(ctx context.Context, from seek, n int) ([]entry, error) {
 		if rows, ok := copied.from(from, n); ok {
 			return rows, nil
@@ -121,7 +80,7 @@ func (b *Backend) timeline(reader UserID, a *Ahead) func(ctx context.Context, fr
 		rows, err := b.entries(ctx, reader, from, n)
 		if err == nil && !from.newer && from.boundary == newestEnd {
 			top := slices.Clone(rows[:min(len(rows), headRows)])
-			b.heads.put(key, t, &head{rows: top, all: len(rows) < n && len(top) == len(rows)})
+			b.heads.Put(key, t, &head{rows: top, all: len(rows) < n && len(top) == len(rows)})
 		}
 		return rows, err
 	}
@@ -129,9 +88,9 @@ func (b *Backend) timeline(reader UserID, a *Ahead) func(ctx context.Context, fr
 
 // forgetTimelines forgets the timelines of fans that were written to.
 func (b *Backend) forgetTimelines(ctx context.Context, fans []fan) error {
-	keys := make([]cacheKey, len(fans))
+	keys := make([]copies.Key, len(fans))
 	for i, f := range fans {
 		keys[i] = timelineKey(f.id)
 	}
-	return b.cache.forget(ctx, keys...)
+	return b.cache.Invalidate(ctx, keys...)
 }

@@ -90,8 +90,8 @@ func everyWriteToATimeline(t *testing.T, s *modelStore, reads *Backend) {
 	all := []Viewer{reader, author, fanless}
 	rows := func(v Viewer) ([]entry, []entry) {
 		t.Helper()
-		ahead := reads.ahead(t.Context(), v.UserID, 20)
-		copied, err := reads.timeline(v.UserID, ahead)(t.Context(), seek{boundary: newestEnd}, 50)
+		taken := reads.prefetch(t.Context(), v.UserID, 20)
+		copied, err := reads.timeline(v.UserID, taken)(t.Context(), seek{boundary: newestEnd}, 50)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -271,11 +271,11 @@ func TestAWarmHomeTakesOneExchangeAndNoStatement(t *testing.T) {
 		s.passAll(t)
 		see := func(limit int) []string {
 			t.Helper()
-			v, ahead, err := b.Sessions.AuthenticateReader(t.Context(), reader.Token, true, limit)
+			v, taken, err := b.Sessions.AuthenticateReader(t.Context(), reader.Token, true, limit)
 			if err != nil {
 				t.Fatal(err)
 			}
-			page, err := b.Timelines.Home(t.Context(), v, ListQuery{PageRequest: PageRequest{Limit: limit}, Ahead: ahead})
+			page, err := b.Timelines.Home(t.Context(), v, ListQuery{PageRequest: PageRequest{Limit: limit}, Prefetched: taken})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -283,14 +283,14 @@ func TestAWarmHomeTakesOneExchangeAndNoStatement(t *testing.T) {
 		}
 		want := []string{"4", "3", "2", "1", "0", "look"}
 		asked := &commands{}
-		b.redis.client().AddHook(asked)
+		b.cache.Client().AddHook(asked)
 		soon(t, "a page is warm", func() bool { // once: the watch of Redis asks in between, and a busy machine is late with the epochs
 			before := asked.n.Load()
-			_, misses := b.heads.stats()
+			_, misses := b.heads.Stats()
 			if got := see(0); !slices.Equal(got, want) {
 				t.Fatalf("home has %q", got)
 			}
-			_, now := b.heads.stats()
+			_, now := b.heads.Stats()
 			return asked.n.Load() == before+1 && now == misses
 		})
 		if got := see(2); !slices.Equal(got, want[:2]) {
@@ -306,7 +306,7 @@ func TestAWarmHomeTakesOneExchangeAndNoStatement(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		page, err := b.Timelines.Home(t.Context(), author, ListQuery{Ahead: others})
+		page, err := b.Timelines.Home(t.Context(), author, ListQuery{Prefetched: others})
 		if got := contents(page.Items); err != nil || !slices.Equal(got, []string{"news", "4", "3", "2", "1", "0", "look"}) {
 			t.Errorf("another's home has %q, %v", got, err)
 		}

@@ -121,7 +121,7 @@ func owed(t *testing.T, b *Backend) int {
 func killed(t *testing.T, dies *Backend, verb func() error) {
 	t.Helper()
 	const last = "dies"
-	dies.cache.committed = func() { panic(last) }
+	dies.cache.AfterCommitForTest(func() { panic(last) })
 	var err error
 	defer func() {
 		if got := recover(); got != last {
@@ -129,6 +129,21 @@ func killed(t *testing.T, dies *Backend, verb func() error) {
 		}
 	}()
 	err = verb()
+}
+
+// soon waits for what other goroutines and processes bring about.
+func soon(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	limit, tick := time.NewTimer(20*time.Second), time.NewTicker(2*time.Millisecond)
+	defer limit.Stop()
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-limit.C:
+			t.Fatal("does not come: " + what)
+		case <-tick.C:
+		}
+	}
 }
 
 // home reads a whole timeline to its end, in pages.

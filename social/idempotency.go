@@ -44,7 +44,7 @@ func (r *Replay) Error() string { return "answered before under this idempotency
 // Replayed is the message to answer with where the first answer was not kept. The server that stored it may have died
 // before it told the others: from this answer on they show it. Errors: not_found, unavailable.
 func (m *Messages) Replayed(ctx context.Context, v Viewer, r *Replay) (*Message, error) {
-	if err := m.b.cache.forget(ctx, timelineKey(v.UserID), viewerKey(v.UserID)); err != nil {
+	if err := m.b.cache.Invalidate(ctx, timelineKey(v.UserID), viewerKey(v.UserID)); err != nil {
 		return nil, err
 	}
 	return m.Get(ctx, v, r.Message)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"socialctl/sharding"
+	"socialctl/social/copies"
 )
 
 // ImportedMessage is one message of an import. Source and External name it where it came from, for ever: a message that
@@ -81,14 +82,14 @@ func (m *Messages) Import(ctx context.Context, list []ImportedMessage) ([]Import
 		return nil, fmt.Errorf("import messages: %w", err)
 	}
 	seen := map[UserID]bool{}
-	var touched []cacheKey
+	var touched []copies.Key
 	for _, in := range list {
 		if !seen[in.Author] {
 			seen[in.Author] = true
 			touched = append(touched, viewerKey(in.Author), timelineKey(in.Author))
 		}
 	}
-	b.settleTold(ctx, b.cache.forget(ctx, touched...), inOrderOfTime(owed)...)
+	b.settleTold(ctx, b.cache.Invalidate(ctx, touched...), inOrderOfTime(owed)...)
 	return out, nil
 }
 

@@ -273,7 +273,7 @@ func TestACommentWithoutItsNumber(t *testing.T) {
 		answer := s.comment(p[1], root, "answer")
 		bucket := s.b.bucket(p[0])
 		s.exec(p[0], `UPDATE msg_msg_relation SET referenced_msg_id = 4711 WHERE bucket = ? AND referenced_id = ?`, bucket, int64(p[0]))
-		s.b.cache.forget(t.Context(), messageKey(answer))
+		s.b.cache.Invalidate(t.Context(), messageKey(answer))
 		if got := s.get(p[0], answer); got == nil || got.CommentPage != nil {
 			t.Fatalf("without its edge: %+v", got)
 		}

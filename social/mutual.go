@@ -122,5 +122,5 @@ func (b *Backend) buryEach(ctx context.Context, reader UserID, list []*stored, s
 	if err != nil {
 		return err
 	}
-	return b.cache.forget(ctx, timelineKey(reader))
+	return b.cache.Invalidate(ctx, timelineKey(reader))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/rivo/uniseg"
 
 	"socialctl/sharding"
+	"socialctl/social/copies"
 )
 
 // Messages are what people publish: originals, comments, reposts.
@@ -27,12 +28,12 @@ type CommentQuery struct {
 	Oldest bool
 }
 
-// ListQuery asks for messages: no Kinds means all that the list holds; Before 0 means now; Ahead is for home.
+// ListQuery asks for messages: no Kinds means all that the list holds; Before 0 means now; Prefetched is for home.
 type ListQuery struct {
 	PageRequest
-	Kinds  []Kind
-	Before Millis
-	Ahead  *Ahead
+	Kinds      []Kind
+	Before     Millis
+	Prefetched *copies.Prefetched
 }
 
 // checkContent measures as a person counts: extended grapheme clusters, with 16 bytes for each at most.
@@ -200,14 +201,14 @@ func (b *Backend) store(ctx context.Context, author UserID, msg *stored, p publi
 		created, effs, err = b.storeTx(ctx, tx, author, msg, p)
 		return err
 	})
-	var stale []cacheKey
+	var stale []copies.Key
 	if p.once {
 		stale = append(stale, viewerKey(author))
 	}
 	if b.inTimelines(msg) {
 		stale = append(stale, timelineKey(author))
 	}
-	told := b.cache.forgetAfter(ctx, err, stale...)
+	told := b.cache.InvalidateAfter(ctx, err, stale...)
 	if err != nil {
 		return false, fmt.Errorf("publish: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"socialctl/sharding"
+	"socialctl/social/copies"
 )
 
 // referencePayload is a comment's or repost's edge for the shard of what it refers to.
@@ -44,7 +45,7 @@ func (b *Backend) references(msg *stored, state int) []*effect {
 func (b *Backend) applyReferences(ctx context.Context, group []*effect) error {
 	author := group[0].target
 	edges := make([]referencePayload, len(group))
-	var touched []cacheKey
+	var touched []copies.Key
 	for i, e := range group {
 		if err := e.decode(&edges[i]); err != nil {
 			return err
@@ -68,7 +69,7 @@ func (b *Backend) applyReferences(ctx context.Context, group []*effect) error {
 	if err != nil {
 		return fmt.Errorf("apply references to messages of %d: %w", author, err)
 	}
-	return b.cache.forget(ctx, touched...)
+	return b.cache.Invalidate(ctx, touched...)
 }
 
 // applyReferencesTo applies edges to one message, whose row is locked once for all of them.

@@ -69,7 +69,7 @@ func (r *Relations) decide(ctx context.Context, v Viewer, other UserID,
 		}
 		return r.b.emit(ctx, tx, effs...)
 	})
-	told := r.b.cache.forgetAfter(ctx, err, viewerKey(v.UserID))
+	told := r.b.cache.InvalidateAfter(ctx, err, viewerKey(v.UserID))
 	if err != nil {
 		return Relationship{}, err
 	}

@@ -176,5 +176,5 @@ func (b *Backend) purge(ctx context.Context, author UserID, p purgePayload, keys
 	if err != nil {
 		return 0, fmt.Errorf("purge %d from the timeline of %d: %w", author, p.Reader, err)
 	}
-	return n, b.cache.forget(ctx, timelineKey(p.Reader))
+	return n, b.cache.Invalidate(ctx, timelineKey(p.Reader))
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"socialctl/sharding"
+	"socialctl/social/copies"
 )
 
 // renderOptions hide what the reader may see, but not here.
@@ -13,7 +14,7 @@ type renderOptions struct {
 	entry   func(v *viewerState, i int) bool     // whether to look at ids[i] at all
 	message func(v *viewerState, m *stored) bool // whether to show a message, once it is known
 
-	ahead *Ahead
+	taken *copies.Prefetched
 }
 
 // render is the one path by which any message becomes visible. It answers in the order asked, with nil where the reader
@@ -24,7 +25,7 @@ func (b *Backend) render(ctx context.Context, v Viewer, ids []MessageID, o rende
 		return out, nil
 	}
 	s := b.look(v)
-	s.ahead = o.ahead
+	s.taken = o.taken
 	st, err := s.begin(ctx, ids)
 	if err != nil {
 		return nil, err

@@ -280,7 +280,7 @@ func deleteHeld(t *testing.T, b *Backend, id MessageID) []*effect {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.cache.forget(t.Context(), messageKey(id), accountKey(id.Author), viewerKey(id.Author))
+	b.cache.Invalidate(t.Context(), messageKey(id), accountKey(id.Author), viewerKey(id.Author))
 	return edgesAmong(effs)
 }
 

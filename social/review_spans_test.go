@@ -557,7 +557,7 @@ func (b *Backend) decideAlone(ctx context.Context, v Viewer, verb ownVerb) ([]*e
 		}
 		return b.emit(ctx, tx, effs...)
 	})
-	b.cache.forget(ctx, viewerKey(v.UserID), accountKey(v.UserID))
+	b.cache.Invalidate(ctx, viewerKey(v.UserID), accountKey(v.UserID))
 	return effs, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"socialctl/sharding"
+	"socialctl/social/copies"
 )
 
 // Sessions are the log-ins of people. A token names its user and its session, so that any server finds its row; only its
@@ -83,7 +84,7 @@ func (s *Sessions) Grant(ctx context.Context, id UserID) (Granted, error) {
 func (s *Sessions) grant(ctx context.Context, id UserID, checked string, refused error) (Granted, error) {
 	var row sessionRow
 	var token string
-	err := s.b.change(ctx, id, []cacheKey{sessionKey(id)}, func(ctx context.Context, tx *sharding.Tx) error {
+	err := s.b.change(ctx, id, []copies.Key{sessionKey(id)}, func(ctx context.Context, tx *sharding.Tx) error {
 		acc, err := lockAccount(ctx, tx, s.b.bucket(id), id)
 		if err != nil {
 			return err
@@ -144,24 +145,24 @@ func (s *Sessions) Authenticate(ctx context.Context, token string) (Viewer, erro
 
 // AuthenticateReader is Authenticate for a request that will read the person's home timeline, its top or further down, so
 // many messages or, for 0, the usual number: the versions that this needs are taken in the same exchange.
-func (s *Sessions) AuthenticateReader(ctx context.Context, token string, top bool, limit int) (Viewer, *Ahead, error) {
+func (s *Sessions) AuthenticateReader(ctx context.Context, token string, top bool, limit int) (Viewer, *copies.Prefetched, error) {
 	n := 0
 	if top {
 		n = PageRequest{Limit: limit}.limit()
 	}
-	var keys []cacheKey
-	v, tags, err := s.authenticate(ctx, token, func(id UserID) []cacheKey {
+	var keys []copies.Key
+	v, tags, err := s.authenticate(ctx, token, func(id UserID) []copies.Key {
 		keys = s.b.homeKeys(id, n)
 		return keys
 	})
 	if err != nil || keys == nil { // not known here before: the page will ask for itself
 		return v, nil, err
 	}
-	return v, newAhead(keys, tags), nil
+	return v, copies.NewPrefetched(keys, tags), nil
 }
 
 // authenticate returns, beside who it is, the tags of what more names of that person.
-func (s *Sessions) authenticate(ctx context.Context, token string, more func(UserID) []cacheKey) (Viewer, []tag, error) {
+func (s *Sessions) authenticate(ctx context.Context, token string, more func(UserID) []copies.Key) (Viewer, []copies.Tag, error) {
 	invalid := errorf(CodeTokenInvalid, "", "this token is not valid")
 	user, rest, ok := strings.Cut(token, ".")
 	n, okUser := parseNumber(user)
@@ -171,8 +172,8 @@ func (s *Sessions) authenticate(ctx context.Context, token string, more func(Use
 	}
 	id := UserID(n)
 	hash := sha256.Sum256([]byte(token))
-	var keys []cacheKey
-	if known, _ := s.b.logins.peek(sessionKey(id)); more != nil && sessionIn(known, sid, hash[:]) != nil {
+	var keys []copies.Key
+	if known, _ := s.b.logins.Peek(sessionKey(id)); more != nil && sessionIn(known, sid, hash[:]) != nil {
 		keys = more(id) // whoever only guesses a token costs no more than its own look
 	}
 	rows, tags, err := s.load(ctx, id, keys...)
@@ -202,12 +203,12 @@ func sessionIn(rows []sessionRow, id string, hash []byte) *sessionRow {
 
 // load reads a person's sessions, from the local copy while its tag says that none has changed. It takes the tags of
 // more in the same exchange.
-func (s *Sessions) load(ctx context.Context, id UserID, more ...cacheKey) ([]sessionRow, []tag, error) {
+func (s *Sessions) load(ctx context.Context, id UserID, more ...copies.Key) ([]sessionRow, []copies.Tag, error) {
 	key := sessionKey(id)
-	tags := s.b.cache.tags(ctx, append(more, key))
+	tags := s.b.cache.Tags(ctx, append(more, key))
 	last := len(tags) - 1
 	t, tags := tags[last], tags[:last]
-	if rows, ok := s.b.logins.get(key, t); ok {
+	if rows, ok := s.b.logins.Get(key, t); ok {
 		return rows, tags, nil
 	}
 	var out []sessionRow
@@ -219,7 +220,7 @@ func (s *Sessions) load(ctx context.Context, id UserID, more ...cacheKey) ([]ses
 	if err != nil {
 		return nil, nil, fmt.Errorf("read sessions: %w", err)
 	}
-	s.b.logins.put(key, t, out)
+	s.b.logins.Put(key, t, out)
 	return out, tags, nil
 }
 
@@ -238,7 +239,7 @@ func (s *Sessions) touch(ctx context.Context, id UserID, row sessionRow) {
 	if err != nil {
 		s.b.log.Debug("note a session's use", "user", id, "error", err)
 	}
-	_ = s.b.cache.forget(ctx, sessionKey(id)) // an older copy has an older last use, and no harm in it
+	_ = s.b.cache.Invalidate(ctx, sessionKey(id)) // an older copy has an older last use, and no harm in it
 }
 
 // List returns the person's live sessions, newest first.
@@ -264,7 +265,7 @@ func (s *Sessions) End(ctx context.Context, v Viewer, sessionID string) error {
 	}
 	found := false
 	bucket := s.b.bucket(v.UserID)
-	err := s.b.change(ctx, v.UserID, []cacheKey{sessionKey(v.UserID)}, func(ctx context.Context, tx *sharding.Tx) error {
+	err := s.b.change(ctx, v.UserID, []copies.Key{sessionKey(v.UserID)}, func(ctx context.Context, tx *sharding.Tx) error {
 		n, err := tx.Exec(ctx, sharding.Key("session", bucket, int64(v.UserID), []byte(sessionID)),
 			`DELETE FROM session WHERE bucket = ? AND user_id = ? AND session_id = ?`, bucket, int64(v.UserID), []byte(sessionID))
 		found = n > 0

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"golang.org/x/sync/errgroup"
+
+	"socialctl/social/copies"
 )
 
 // sight is what one call has gathered on behalf of one reader. Messages, profiles and the reader's state are shared with
@@ -12,7 +14,7 @@ type sight struct {
 	b        *Backend
 	viewer   UserID       // 0: nobody in particular
 	state    *viewerState // nil until the first step has begun
-	ahead    *Ahead
+	taken    *copies.Prefetched
 	messages map[MessageID]*stored
 	authors  map[UserID]*profile
 	spans    map[UserID]span // by the author of what is limited
@@ -31,8 +33,8 @@ func (b *Backend) look(v Viewer) *sight {
 type step struct {
 	messages []MessageID
 	authors  []UserID
-	keys     []cacheKey // of the messages, then of the authors
-	tags     []tag
+	keys     []copies.Key // of the messages, then of the authors
+	tags     []copies.Tag
 }
 
 // begin takes the tags of the messages that are not in sight yet, of their authors, and of the reader's state, which it
@@ -45,12 +47,12 @@ func (s *sight) begin(ctx context.Context, ids []MessageID) (*step, error) {
 
 // step names what a step about these messages needs, before anything is asked.
 func (s *sight) step(ids []MessageID) *step {
-	st := &step{messages: make([]MessageID, 0, 2*len(ids)), keys: make([]cacheKey, 0, 3*len(ids)+1)}
+	st := &step{messages: make([]MessageID, 0, 2*len(ids)), keys: make([]copies.Key, 0, 3*len(ids)+1)}
 	for _, id := range ids {
 		st.want(s, id)
 	}
 	for _, key := range st.keys {
-		if m, ok := s.b.messages.peek(key); ok && !m.parent.IsZero() {
+		if m, ok := s.b.messages.Peek(key); ok && !m.parent.IsZero() {
 			st.want(s, m.parent)
 			st.want(s, m.origin)
 		}
@@ -59,15 +61,6 @@ func (s *sight) step(ids []MessageID) *step {
 		st.meet(s, id.Author)
 	}
 	return st
-}
-
-// peek returns the local copy under whatever tag: good for what never changes about a thing.
-func (l *versioned[V]) peek(key cacheKey) (V, bool) {
-	p := l.part(key)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	found, ok := p.copies.Peek(key.name)
-	return found.value, ok
 }
 
 func (st *step) want(s *sight, id MessageID) {
@@ -90,10 +83,10 @@ func (st *step) meet(s *sight, id UserID) {
 
 func (s *sight) tag(ctx context.Context, st *step) (err error) {
 	if s.state != nil {
-		st.tags = s.ahead.take(ctx, s.b.cache, st.keys)
+		st.tags = s.taken.Take(ctx, s.b.cache, st.keys)
 		return nil
 	}
-	tags := s.ahead.take(ctx, s.b.cache, append(st.keys, viewerKey(s.viewer)))
+	tags := s.taken.Take(ctx, s.b.cache, append(st.keys, viewerKey(s.viewer)))
 	st.tags = tags[:len(st.keys)]
 	s.state, err = s.b.viewerUnder(ctx, s.viewer, tags[len(st.keys)])
 	return err
@@ -118,7 +111,7 @@ func (s *sight) finish(ctx context.Context, st *step) error {
 		if id.IsZero() {
 			continue
 		}
-		if m, ok := s.b.messages.get(st.keys[i], st.tags[i]); ok {
+		if m, ok := s.b.messages.Get(st.keys[i], st.tags[i]); ok {
 			s.messages[id] = m
 		} else {
 			ids = append(ids, id)
@@ -126,7 +119,7 @@ func (s *sight) finish(ctx context.Context, st *step) error {
 	}
 	for i, id := range st.authors {
 		at := len(st.messages) + i
-		if p, ok := s.b.authors.get(st.keys[at], st.tags[at]); ok {
+		if p, ok := s.b.authors.Get(st.keys[at], st.tags[at]); ok {
 			s.authors[id] = p
 		} else {
 			people = append(people, id)
@@ -158,19 +151,19 @@ func (s *sight) loadRows(ctx context.Context, st *step, ids []MessageID, people 
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	at := make(map[cacheKey]tag, len(st.keys))
+	at := make(map[copies.Key]copies.Tag, len(st.keys))
 	for i, key := range st.keys {
 		at[key] = st.tags[i]
 	}
 	for _, m := range messages {
 		s.messages[m.id] = m
 		key := messageKey(m.id)
-		s.b.messages.put(key, at[key], m)
+		s.b.messages.Put(key, at[key], m)
 	}
 	for _, p := range profiles {
 		s.authors[p.id] = p
 		key := accountKey(p.id)
-		s.b.authors.put(key, at[key], p)
+		s.b.authors.Put(key, at[key], p)
 	}
 	return nil
 }
@@ -197,16 +190,16 @@ func (s *sight) meet(ctx context.Context, ids []UserID) error {
 }
 
 // viewerUnder returns a reader's state, as current as the tag.
-func (b *Backend) viewerUnder(ctx context.Context, id UserID, t tag) (*viewerState, error) {
+func (b *Backend) viewerUnder(ctx context.Context, id UserID, t copies.Tag) (*viewerState, error) {
 	key := viewerKey(id)
-	if v, ok := b.viewers.get(key, t); ok {
+	if v, ok := b.viewers.Get(key, t); ok {
 		return v, nil
 	}
 	v, err := b.viewerRow(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	b.viewers.put(key, t, v)
+	b.viewers.Put(key, t, v)
 	return v, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"socialctl/sharding"
+	"socialctl/social/copies"
 )
 
 // OutboxStatus is what one shard owes of one kind. Kind is the effect's, or "sweep" for removals that only wait for the
@@ -114,11 +115,8 @@ func (s *OutboxStatus) add(part OutboxStatus) {
 
 // CacheStatus counts, since the start of the process, what the versioned cache has done.
 type CacheStatus struct {
+	Tags   copies.Stats
 	Copies []CopyStatus
-	// Of the tags in Redis: found, made because there was none, not to be had, deleted by a writer.
-	Found, Created, Unusable, Forgotten int64
-	Failures                            int64 // times that Redis did not do what it was asked
-	Raised                              int64 // times that a cache_epoch was raised because a tag could not be deleted
 }
 
 // CopyStatus counts the uses of this process's copies of one kind of row.
@@ -129,17 +127,15 @@ type CopyStatus struct {
 
 // CacheStatus returns the counts.
 func (b *Backend) CacheStatus() CacheStatus {
-	tags := b.cache.stats()
-	out := CacheStatus{Found: tags.Found, Created: tags.Created, Unusable: tags.Unusable, Forgotten: tags.Forgotten,
-		Failures: tags.Failures, Raised: tags.Raised}
+	out := CacheStatus{Tags: b.cache.Stats()}
 	add := func(kind string, stats func() (hits, misses int64)) {
 		hits, misses := stats()
 		out.Copies = append(out.Copies, CopyStatus{kind, hits, misses})
 	}
-	add("message", b.messages.stats)
-	add("account", b.authors.stats)
-	add("viewer", b.viewers.stats)
-	add("login", b.logins.stats)
-	add("timeline", b.heads.stats)
+	add("message", b.messages.Stats)
+	add("account", b.authors.Stats)
+	add("viewer", b.viewers.Stats)
+	add("login", b.logins.Stats)
+	add("timeline", b.heads.Stats)
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"socialctl/sharding"
+	"socialctl/social/copies"
 )
 
 // Timelines are what people read of those whom they follow.
@@ -41,15 +42,15 @@ func (t *Timelines) Home(ctx context.Context, v Viewer, q ListQuery) (Page[*Mess
 	if !t.b.Config.Timeline.Comments {
 		carried = carried.without(KindComment)
 	}
-	ahead := q.Ahead
-	if ahead == nil {
+	taken := q.Prefetched
+	if taken == nil {
 		guess := q.limit()
 		if q.Cursor != "" || start != (boundary{}) {
 			guess = 0
 		}
-		ahead = t.b.ahead(ctx, v.UserID, guess)
+		taken = t.b.prefetch(ctx, v.UserID, guess)
 	}
-	read := t.b.timeline(v.UserID, ahead)
+	read := t.b.timeline(v.UserID, taken)
 	return list[entry, *Message]{
 		secret:  t.b.Cluster.Secret(),
 		binding: binding("home", "", v, kinds.String()),
@@ -63,7 +64,7 @@ func (t *Timelines) Home(ctx context.Context, v Viewer, q ListQuery) (Page[*Mess
 		at:   func(e *entry) Position { return e.position() },
 		keep: func(e *entry) bool { return e.live && carried.has(e.kind) },
 		show: func(ctx context.Context, rows []entry, emit func(int, *Message)) error {
-			return t.show(ctx, v, ahead, rows, emit)
+			return t.show(ctx, v, taken, rows, emit)
 		},
 	}.page(ctx, q.PageRequest)
 }
@@ -107,14 +108,14 @@ func (b *Backend) entries(ctx context.Context, reader UserID, from seek, n int) 
 }
 
 // show renders entries, but for what the reader does not follow any more, has muted, or is kept from by a block.
-func (t *Timelines) show(ctx context.Context, v Viewer, ahead *Ahead, rows []entry, emit func(int, *Message)) error {
+func (t *Timelines) show(ctx context.Context, v Viewer, taken *copies.Prefetched, rows []entry, emit func(int, *Message)) error {
 	ids := make([]MessageID, len(rows))
 	for i := range rows {
 		ids[i] = rows[i].id
 	}
 	keep := t.b.Config.Timeline.OnUnfollow == "keep"
 	seen, err := t.b.render(ctx, v, ids, renderOptions{
-		ahead: ahead,
+		taken: taken,
 		entry: func(s *viewerState, i int) bool {
 			return rows[i].id.Author == v.UserID || s.carries(&rows[i], keep)
 		},

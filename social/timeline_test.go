@@ -232,15 +232,15 @@ func TestAWarmPageLoadsNothing(t *testing.T) {
 		}
 		s.deliver()
 		s.home(me)
-		_, messages := s.b.messages.stats()
-		_, authors := s.b.authors.stats()
-		_, viewers := s.b.viewers.stats()
+		_, messages := s.b.messages.Stats()
+		_, authors := s.b.authors.Stats()
+		_, viewers := s.b.viewers.Stats()
 		if got := s.home(me); len(got) != 4 {
 			t.Fatalf("home: %v", got)
 		}
-		_, messagesThen := s.b.messages.stats()
-		_, authorsThen := s.b.authors.stats()
-		_, viewersThen := s.b.viewers.stats()
+		_, messagesThen := s.b.messages.Stats()
+		_, authorsThen := s.b.authors.Stats()
+		_, viewersThen := s.b.viewers.Stats()
 		if messagesThen != messages || authorsThen != authors || viewersThen != viewers {
 			t.Errorf("misses on a warm page: %d messages, %d authors, %d viewers", messagesThen-messages, authorsThen-authors, viewersThen-viewers)
 		}
@@ -257,7 +257,7 @@ func TestAWarmPageTakesOneExchange(t *testing.T) {
 		passed := s.repost(friend, original, "")
 		s.deliver()
 		s.wantHome(t, me, "warm", passed)
-		s.b.cache.forget(t.Context(), messageKey(passed)) // an old copy knows it as well
+		s.b.cache.Invalidate(t.Context(), messageKey(passed)) // an old copy knows it as well
 		page := s.b.look(as(me))
 		st, err := page.begin(t.Context(), []MessageID{passed})
 		s.ok(err)
@@ -336,11 +336,11 @@ func TestReadsNeedNoCache(t *testing.T) {
 		id := s.post(a, "words")
 		s.deliver()
 		s.home(me)
-		_, before := s.b.messages.stats()
-		s.b.redis.away.Store(true)
+		_, before := s.b.messages.Stats()
+		s.b.cache.AwayForTest(true)
 		s.wantHome(t, me, "without Redis", id)
-		s.b.redis.away.Store(false)
-		if _, after := s.b.messages.stats(); after == before {
+		s.b.cache.AwayForTest(false)
+		if _, after := s.b.messages.Stats(); after == before {
 			t.Error("a copy was used although nobody could say whether it is current")
 		}
 	})

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // A server that can tell neither Redis nor a shard of what it has changed, and then dies: what it owes must still be
@@ -36,12 +34,8 @@ func cut(t *testing.T, b *Backend, others ...*Backend) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b.redis.cancel()
-	b.redis.done.Wait()
-	old := b.redis.current.Load()
-	b.redis.current.Store(&redisConn{redis.NewUniversalClient(redisOptions([]string{nobody}, "x")), old.nonce})
-	_ = old.Close()
-	b.cache.patience.Store(1)
+	b.cache.CutOffForTest(nobody)
+	b.cache.RaiseTimeoutForTest(1)
 }
 
 // dead leaves the server's work to the others, once it has acknowledged what it holds for done.
@@ -82,11 +76,11 @@ func TestADeletionThatNobodyCouldBeToldOf(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		dies.cache.patience.Store(int64(2 * time.Second)) // the shard is well again, and the removal is done
+		dies.cache.RaiseTimeoutForTest(2 * time.Second) // the shard is well again, and the removal is done
 		if _, err := dies.Pass(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		dies.cache.patience.Store(1)
+		dies.cache.RaiseTimeoutForTest(1)
 		dead(t, s, dies)
 		see(0)
 		for _, v := range []Viewer{author, reader} {
@@ -163,11 +157,11 @@ func TestAMoveEndsTheCopiesOfThoseWhoHaveNotHeard(t *testing.T) {
 		post(t, lives, author, "hello", VisibilityPublic)
 		s.passAll(t)
 		see := func() error {
-			v, ahead, err := lives.Sessions.AuthenticateReader(t.Context(), reader.Token, true, 0)
+			v, taken, err := lives.Sessions.AuthenticateReader(t.Context(), reader.Token, true, 0)
 			if err != nil {
 				return err
 			}
-			page, err := lives.Timelines.Home(t.Context(), v, ListQuery{Ahead: ahead})
+			page, err := lives.Timelines.Home(t.Context(), v, ListQuery{Prefetched: taken})
 			if got := contents(page.Items); err == nil && !slices.Equal(got, []string{"hello"}) {
 				t.Errorf("home has %q", got)
 			}
@@ -185,7 +179,7 @@ func TestAMoveEndsTheCopiesOfThoseWhoHaveNotHeard(t *testing.T) {
 		moving := &stage{t: t, b: dies, rows: map[UserID][]entry{}}
 		moving.move(v.UserID)
 		cut(t, dies, lives)
-		dies.cache.patience.Store(int64(2 * time.Second))
+		dies.cache.RaiseTimeoutForTest(2 * time.Second)
 		if err := dies.Sessions.End(t.Context(), session, "current"); err != nil {
 			t.Fatal(err)
 		}

@@ -19,7 +19,7 @@ type Yardstick struct {
 
 // NewYardstick stores so many made timelines of so many messages each. The error says that there is no cache server.
 func (b *Backend) NewYardstick(ctx context.Context, pages, size int, body func(page, n int) []byte) (*Yardstick, error) {
-	client := b.redis.client()
+	client := b.cache.Client()
 	if client == nil {
 		return nil, errors.New("there is no Redis to measure")
 	}

@@ -1,4 +1,4 @@
-package social
+package copies
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -18,12 +19,12 @@ import (
 // embeddedRedis is the Redis of a data folder without a configured one. The process that holds the lock runs it and
 // publishes where it is; all others use that one. It begins empty each time, under a new nonce.
 type embeddedRedis struct {
-	role   Role
+	own    bool // this process may run it
 	file   string
 	lock   *flock.Flock
 	server atomic.Pointer[miniredis.Miniredis] // nil: another process owns it, or nobody
-	aged   time.Time                           // up to when time has passed in it
-	rest   time.Duration                       // how long until time passes in it again
+	aged   time.Time                           // up to when keys have expired in it
+	rest   time.Duration                       // how long until keys expire in it again
 }
 
 // redisAddress is what the owner publishes, for its own user only.
@@ -34,31 +35,38 @@ type redisAddress struct {
 	PID      int    `json:"pid"`
 }
 
+func newEmbedded(folder string, own bool) *embeddedRedis {
+	return &embeddedRedis{own: own, file: AddressFile(folder), lock: flock.New(filepath.Join(folder, "redis.lock"))}
+}
+
+// AddressFile is where the process that runs a data folder's embedded Redis publishes its address and password.
+func AddressFile(folder string) string { return filepath.Join(folder, "redis.json") }
+
 // The embedded Redis evicts nothing, so it is emptied above this number of keys, some 30 MiB. With so many of them
 // letting time pass in it takes 40 ms, in which it answers nobody.
 const embeddedKeys = 100_000
 
-// follow makes current what it should be: one's own Redis when nobody else holds the lock, otherwise the published one.
-func (l *redisLink) follow() error {
-	l.looking.Lock()
-	defer l.looking.Unlock()
+// discover makes current what it should be: one's own Redis when nobody else holds the lock, otherwise the published one.
+func (l *link) discover() error {
+	l.discovering.Lock()
+	defer l.discovering.Unlock()
 	e := l.embedded
 	if e.server.Load() != nil {
-		e.age()
+		e.expire()
 		return nil
 	}
-	if e.role == RoleServer {
+	if e.own {
 		mine, err := e.lock.TryLock()
 		if err != nil {
 			return err
 		}
 		if mine {
-			return l.own()
+			return l.start()
 		}
 	}
-	at, err := e.published()
+	at, err := e.address()
 	if errors.Is(err, fs.ErrNotExist) {
-		l.use(nil)
+		l.connect(nil)
 		return nil
 	}
 	if err != nil {
@@ -67,37 +75,37 @@ func (l *redisLink) follow() error {
 	if conn := l.current.Load(); conn != nil && conn.nonce == at.Nonce {
 		return nil // if its owner is gone the next exchange says so
 	}
-	held, err := e.held()
+	owned, err := e.owned()
 	if err != nil {
 		return err
 	}
-	if !held {
-		l.use(nil) // the owner was killed and left its address behind
+	if !owned {
+		l.connect(nil) // the owner was killed and left its address behind
 		return nil
 	}
-	l.use(&at)
+	l.connect(&at)
 	return nil
 }
 
-// moved looks whether another embedded Redis has come, and reports whether there is a client other than that one.
-func (l *redisLink) moved(before *redisConn) bool {
+// successor looks whether another embedded Redis has come, and reports whether there is a client other than that one.
+func (l *link) successor(before *connection) bool {
 	if l.embedded == nil {
 		return false
 	}
-	if err := l.follow(); err != nil {
+	if err := l.discover(); err != nil {
 		return false
 	}
 	now := l.current.Load()
 	return now != nil && now != before
 }
 
-// use replaces the client, with nothing for nil. Copies under tags of the one before are worthless.
-func (l *redisLink) use(at *redisAddress) {
-	var conn *redisConn
+// connect replaces the client, with nothing for nil. Copies under tags of the one before are worthless.
+func (l *link) connect(at *redisAddress) {
+	var conn *connection
 	if at != nil {
 		// Through the socket in the owner's own process too: on a pipe without a buffer a long pipeline of commands and the
 		// answers to it would wait for each other.
-		conn = &redisConn{redis.NewUniversalClient(redisOptions([]string{at.Addr}, at.Password)), at.Nonce}
+		conn = &connection{redis.NewUniversalClient(clientOptions([]string{at.Addr}, at.Password)), at.Nonce}
 	}
 	if conn == nil && l.current.Load() == nil {
 		return
@@ -109,8 +117,8 @@ func (l *redisLink) use(at *redisAddress) {
 	l.away.Store(false)
 }
 
-// own starts Redis in this process, which holds the lock, and gives the lock back when that fails.
-func (l *redisLink) own() error {
+// start runs Redis in this process, which holds the lock, and gives the lock back when that fails.
+func (l *link) start() error {
 	e := l.embedded
 	at := redisAddress{Password: rand.Text(), Nonce: rand.Text(), PID: os.Getpid()}
 	server := miniredis.NewMiniRedis()
@@ -125,12 +133,12 @@ func (l *redisLink) own() error {
 	}
 	e.server.Store(server)
 	e.aged, e.rest = time.Now(), 0
-	l.use(&at)
+	l.connect(&at)
 	return nil
 }
 
-// published reads the address of the present owner, or of one that was killed.
-func (e *embeddedRedis) published() (redisAddress, error) {
+// address reads the address of the present owner, or of one that was killed.
+func (e *embeddedRedis) address() (redisAddress, error) {
 	var at redisAddress
 	text, err := os.ReadFile(e.file)
 	if err != nil {
@@ -151,9 +159,9 @@ func (e *embeddedRedis) publish(at redisAddress) error {
 	return os.Rename(e.file+".new", e.file)
 }
 
-// held reports whether somebody owns Redis. The shared lock hinders only a server that tries in this very instant; it
+// owned reports whether somebody owns Redis. The shared lock hinders only a server that tries in this very instant; it
 // tries again.
-func (e *embeddedRedis) held() (bool, error) {
+func (e *embeddedRedis) owned() (bool, error) {
 	probe := flock.New(e.lock.Path())
 	free, err := probe.TryRLock()
 	if err != nil {
@@ -162,9 +170,9 @@ func (e *embeddedRedis) held() (bool, error) {
 	return !free, probe.Unlock()
 }
 
-// age lets time pass in one's own Redis, so that keys expire. The library's own way of doing that (ClockTTL) walks over
-// all keys at every command; here one walk takes at most a hundredth of the time.
-func (e *embeddedRedis) age() {
+// expire lets time pass in one's own Redis, so that keys expire. The library's own way of doing that (ClockTTL) walks
+// over all keys at every command; here one walk takes at most a hundredth of the time.
+func (e *embeddedRedis) expire() {
 	began := time.Now()
 	if began.Sub(e.aged) < e.rest {
 		return
@@ -173,8 +181,8 @@ func (e *embeddedRedis) age() {
 	e.aged, e.rest = began, max(time.Second, 100*time.Since(began))
 }
 
-// ask asks whether Redis answers, and keeps one's own small.
-func (e *embeddedRedis) ask(ctx context.Context, client redis.UniversalClient) error {
+// ping asks whether Redis answers, and keeps one's own small.
+func (e *embeddedRedis) ping(ctx context.Context, client redis.UniversalClient) error {
 	keys, err := client.DBSize(ctx).Result()
 	if err == nil && keys > embeddedKeys && e.server.Load() != nil {
 		return client.FlushDB(ctx).Err()

@@ -1,4 +1,4 @@
-package social
+package copies
 
 import (
 	"context"
@@ -6,18 +6,14 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/redis/go-redis/v9"
-
-	"socialctl/configs"
 )
 
-// RedisFacts is what one Redis server says of itself.
-type RedisFacts struct {
+// ServerInfo is what one Redis server says of itself.
+type ServerInfo struct {
 	Addr      string
 	Version   string
 	Role      string            // master or slave
@@ -30,83 +26,80 @@ type RedisFacts struct {
 // ErrNoRedis says that no process runs the embedded Redis now: reading does without.
 var ErrNoRedis = errors.New("no server is running that would own the embedded Redis")
 
-// RedisFile is where the owner of a data folder's Redis publishes its address and password.
-func RedisFile(cfg configs.Config) string { return filepath.Join(cfg.Data, "redis.json") }
-
-// ProbeRedis asks every configured Redis server what it is; of a Redis Cluster all its masters. Without a configured one
-// it looks for the embedded one of the data folder, and makes nothing. Errors: ErrNoRedis, and what a server answers.
-func ProbeRedis(ctx context.Context, cfg configs.Config) ([]RedisFacts, error) {
+// Probe asks every configured Redis server what it is; of a Redis Cluster all its masters. Without a configured one it
+// looks for the embedded one of the data folder, and makes nothing. Errors: ErrNoRedis, and what a server answers.
+func Probe(ctx context.Context, at Redis) ([]ServerInfo, error) {
 	redis.SetLogger(redisLog{slog.New(slog.DiscardHandler)}) // what it has to say comes back as errors
-	addrs, password := cfg.Redis.Addrs, cfg.Redis.Password
+	addrs, password := at.Addrs, at.Password
 	embedded := len(addrs) == 0
 	if embedded {
-		at, err := findEmbedded(cfg)
+		found, err := findEmbedded(at.Folder)
 		if err != nil {
 			return nil, err
 		}
-		addrs, password = []string{at.Addr}, at.Password
+		addrs, password = []string{found.Addr}, found.Password
 	}
-	o := redisOptions(addrs, password)
-	o.DB = cfg.Redis.DB
+	o := clientOptions(addrs, password)
+	o.DB = at.DB
 	client := redis.NewUniversalClient(o)
 	defer func() { _ = client.Close() }()
 	many, ok := client.(*redis.ClusterClient)
 	if !ok {
-		facts, err := factsOf(ctx, addrs[0], client, embedded)
-		return []RedisFacts{facts}, err
+		info, err := infoOf(ctx, addrs[0], client, embedded)
+		return []ServerInfo{info}, err
 	}
-	found := make(chan RedisFacts, 1000)
+	found := make(chan ServerInfo, 1000)
 	err := many.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
-		facts, err := factsOf(ctx, node.Options().Addr, node, false)
+		info, err := infoOf(ctx, node.Options().Addr, node, false)
 		if err == nil {
-			found <- facts
+			found <- info
 		}
 		return err
 	})
 	close(found)
-	var all []RedisFacts
-	for facts := range found {
-		all = append(all, facts)
+	var all []ServerInfo
+	for info := range found {
+		all = append(all, info)
 	}
 	return all, err
 }
 
 // findEmbedded reads where the present owner of the folder's Redis has it.
-func findEmbedded(cfg configs.Config) (redisAddress, error) {
-	e := &embeddedRedis{file: RedisFile(cfg), lock: flock.New(filepath.Join(cfg.Data, "redis.lock"))}
+func findEmbedded(folder string) (redisAddress, error) {
+	e := newEmbedded(folder, false)
 	if _, err := os.Stat(e.file); errors.Is(err, fs.ErrNotExist) {
 		return redisAddress{}, ErrNoRedis
 	}
-	held, err := e.held()
+	owned, err := e.owned()
 	if err != nil {
 		return redisAddress{}, err
 	}
-	if !held {
+	if !owned {
 		return redisAddress{}, ErrNoRedis
 	}
-	return e.published()
+	return e.address()
 }
 
-func factsOf(ctx context.Context, addr string, client redis.UniversalClient, embedded bool) (RedisFacts, error) {
-	f := RedisFacts{Addr: addr}
+func infoOf(ctx context.Context, addr string, client redis.UniversalClient, embedded bool) (ServerInfo, error) {
+	s := ServerInfo{Addr: addr}
 	if err := client.Ping(ctx).Err(); err != nil { // and the connection is made before the clock is read
-		return f, err
+		return s, err
 	}
 	asked := time.Now()
 	now, err := client.Time(ctx).Result()
 	if err != nil {
-		return f, err
+		return s, err
 	}
-	f.RoundTrip = time.Since(asked)
-	f.ClockDiff = now.Sub(asked.Add(f.RoundTrip / 2))
+	s.RoundTrip = time.Since(asked)
+	s.ClockDiff = now.Sub(asked.Add(s.RoundTrip / 2))
 	if embedded { // it knows neither INFO in full nor CONFIG, and keeps nothing
-		return f, nil
+		return s, nil
 	}
 	var info strings.Builder
 	for _, section := range []string{"server", "replication"} {
 		text, err := client.Info(ctx, section).Result()
 		if err != nil {
-			return f, err
+			return s, err
 		}
 		info.WriteString(text + "\n")
 	}
@@ -114,21 +107,21 @@ func factsOf(ctx context.Context, addr string, client redis.UniversalClient, emb
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 		switch name {
 		case "redis_version":
-			f.Version = value
+			s.Version = value
 		case "role":
-			f.Role = value
+			s.Role = value
 		case "connected_slaves":
-			f.Replicas = value
+			s.Replicas = value
 		}
 	}
-	f.Config = map[string]string{}
+	s.Config = map[string]string{}
 	for _, name := range []string{"save", "appendonly", "maxmemory", "maxmemory-policy"} {
 		values, err := client.ConfigGet(ctx, name).Result()
 		if err != nil { // a managed Redis may hide it
-			f.Config = nil
-			return f, ctx.Err()
+			s.Config = nil
+			return s, ctx.Err()
 		}
-		f.Config[name] = values[name]
+		s.Config[name] = values[name]
 	}
-	return f, nil
+	return s, nil
 }
