@@ -122,6 +122,36 @@ func testTags(t *testing.T, one, two *process) {
 	}
 }
 
+// TestPrefetched: what was taken before is not asked for again, what was not is, and order is kept.
+func TestPrefetched(t *testing.T) {
+	w := newWorld(t, 0)
+	ctx, c := t.Context(), w.processes[0].cache
+	one, two, three := keyOf("a", 1), keyOf("a", 2), keyOf("a", 3)
+	all := c.Tags(ctx, []Key{one, two, three})
+	taken := c.Prefetch(ctx, []Key{three, one})
+	if err := c.Invalidate(ctx, one, two, three); err != nil {
+		t.Fatal(err)
+	}
+	before := c.Stats()
+	got := taken.Take(ctx, c, []Key{one, two, three})
+	if got[0] != all[0] || got[2] != all[2] || got[1].value == all[1].value || !got[1].ok {
+		t.Errorf("%+v, and before %+v", got, all)
+	}
+	if now := c.Stats(); now.Created != before.Created+1 || now.Found != before.Found {
+		t.Errorf("%+v after %+v: one tag was to be asked for", now, before)
+	}
+	if tg := taken.Tag(three); tg != all[2] {
+		t.Errorf("%+v, not %+v", tg, all[2])
+	}
+	var nothing *Prefetched
+	if taken.Tag(two).ok || nothing.Tag(one).ok {
+		t.Error("a tag that was not taken is usable")
+	}
+	if got := nothing.Take(ctx, c, []Key{one}); len(got) != 1 || !got[0].ok || got[0].value == all[0].value {
+		t.Errorf("%+v", got)
+	}
+}
+
 // BenchmarkTags42 takes the tags of a page, on the running Redis and on the embedded one; the yardstick is the bare MGET.
 func BenchmarkTags42(b *testing.B) {
 	for name, addrs := range map[string][]string{"redis": {realRedis(b)}, "embedded": nil} {

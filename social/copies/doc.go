@@ -10,16 +10,20 @@
 // invalidates (Cache.Invalidate) after its commit and before its acknowledgement. Redis holds no row, only a random tag
 // for each cacheable thing.
 //
-// Why it holds: Invalidate deletes the tag, and tags are never made twice, so no process can hand out the old one again.
+// Why it holds: Invalidate deletes the tag, and tags are never made twice (a request to make one is never sent again, as
+// it may have been carried out), so no process can hand out the old one again.
 // A copy under a later tag was loaded after that tag was made, hence after the deletion, hence after the commit. A slow
 // reader that loaded the old row can store it only under the tag that it took before, and nobody gets that one any more.
 // Eviction, expiry and a flush of Redis delete tags, which is always safe.
 //
-// What would bring an old tag back is a Redis that restarts from a file or is replaced by a replica that lags. Each such
-// event begins a new generation, which is part of a tag: the copies of the generation before are dead.
+// What would bring an old tag back is a Redis that restarts from a file, or is replaced by a replica that lags or by a
+// server of before. Each such event begins a new generation, which is part of a tag: the copies of the generations before
+// are dead.
 //
 // Where the deletion cannot be sent, the writer begins a new generation in its own process and raises cache_epoch in the
 // owner's shard. Shard and epoch are part of a tag too, so the copies of all other processes are dead as soon as these
 // know the new epoch, within half a second; who cannot read the epoch uses no copies. Where the shard cannot be told
 // either, Invalidate says so and goes on trying in the background.
+//
+// TestModel holds the package to all of this, with readers, writers and failures of Redis in random orders.
 package copies

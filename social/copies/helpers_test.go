@@ -4,60 +4,18 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/alicebob/miniredis/v2/server"
 
 	"socialctl/sharding"
 	"socialctl/social/schema"
 )
-
-// world is two processes' caches on one cluster, with one of the kinds of Redis behind them.
-type world struct {
-	t         testing.TB
-	folder    string
-	servers   []*redisServer // none: embedded
-	processes [2]*process
-}
 
 // process is what one process has.
 type process struct {
 	cluster *sharding.Cluster
 	cache   *Cache
 	rows    *Store[int]
-}
-
-// onEachRedis runs the test on each kind of Redis, given as the number of redis-servers behind it: none is the embedded
-// one, which is all that -short asks for.
-func onEachRedis(t *testing.T, test func(t *testing.T, servers int)) {
-	for servers, name := range []string{"embedded", "single", "cluster"} {
-		if servers > 0 && testing.Short() {
-			return
-		}
-		t.Run(name, func(t *testing.T) { test(t, servers) })
-	}
-}
-
-func newWorld(t testing.TB, servers int) *world {
-	w := &world{t: t, folder: newFolder(t)}
-	for range servers {
-		w.servers = append(w.servers, startRedis(t, servers > 1))
-	}
-	if servers > 1 {
-		joinRedis(t, w.servers)
-	}
-	for i := range w.processes {
-		w.processes[i] = w.process()
-	}
-	t.Cleanup(func() {
-		for _, p := range w.processes {
-			p.close(t)
-		}
-	})
-	return w
 }
 
 // keyOf names a thing of the owner's.
@@ -75,25 +33,17 @@ func shardingOptions(folder string) sharding.Options {
 	return sharding.Options{Dir: folder, Shard: schema.Shard(), Log: slog.New(slog.DiscardHandler), TxTimeout: time.Minute}
 }
 
-func (w *world) process() *process {
-	return openProcess(w.t, w.folder, true, w.addrs()...)
-}
-
-func (w *world) addrs() []string {
-	var addrs []string
-	for _, s := range w.servers {
-		addrs = append(addrs, s.addr)
-	}
-	return addrs
-}
-
+// openProcess opens a process on an embedded folder; without addresses it uses the folder's embedded Redis.
 func openProcess(t testing.TB, folder string, own bool, addrs ...string) *process {
-	log := slog.New(slog.DiscardHandler)
-	cluster, err := sharding.Open(t.Context(), shardingOptions(folder))
+	return openOn(t, shardingOptions(folder), Redis{Addrs: addrs, Folder: folder}, own)
+}
+
+func openOn(t testing.TB, shards sharding.Options, at Redis, own bool) *process {
+	cluster, err := sharding.Open(t.Context(), shards)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := Open(t.Context(), Options{Redis: Redis{Addrs: addrs, Folder: folder}, Own: own, Cluster: cluster, Log: log})
+	cache, err := Open(t.Context(), Options{Redis: at, Own: own, Cluster: cluster, Log: shards.Log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,104 +118,46 @@ func soon(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// flush empties Redis.
-func (w *world) flush() {
-	for _, s := range w.servers {
-		if err := s.admin.FlushAll(context.Background()).Err(); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	for _, p := range w.processes {
-		if p.owns() {
-			p.cache.link.embedded.server.Load().FlushAll()
-		}
-	}
-}
-
 func (p *process) owns() bool {
 	return p.cache.link.embedded != nil && p.cache.link.embedded.server.Load() != nil
 }
 
-// remember has Redis write the file that it reads when it starts again; the embedded one has none.
-func (w *world) remember() {
-	for _, s := range w.servers {
-		if err := s.admin.Save(context.Background()).Err(); err != nil {
-			w.t.Fatal(err)
+// die ends the process as a kill does: what it owes to the shards is lost, and its address is left behind.
+func (p *process) die(t testing.TB) {
+	link := p.cache.link
+	link.cancel()
+	link.done.Wait()
+	if e := link.embedded; e != nil && e.server.Load() != nil {
+		e.server.Load().Close()
+		if err := e.lock.Unlock(); err != nil { // as the kernel does
+			t.Fatal(err)
 		}
+	}
+	p.cache.RaiseTimeoutForTest(1)
+	close(p.cache.closing)
+	p.cache.retrying.Wait()
+	p.cache.lookups.running.Wait()
+	if conn := link.current.Swap(nil); conn != nil {
+		_ = conn.Close()
+	}
+	if err := p.cluster.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// lose ends Redis without warning and lets it come back as it is configured: with what it remembered, or, embedded, in
-// the other process; the owner is replaced by a new process, whose number is returned.
-func (w *world) lose() (died int) {
-	for _, s := range w.servers {
-		s.kill()
-		_ = s.admin.Close()
-		s.start()
+// known is what CacheEpoch returns to whoever asks the shard now.
+func (p *process) known(t testing.TB, s *sharding.Shard) (epoch int64) {
+	row := p.cluster.RawForTest(s).QueryRow(`SELECT cache_epoch + epoch FROM shard_state WHERE id = 1`)
+	if err := row.Scan(&epoch); err != nil {
+		t.Fatal(err)
 	}
-	if len(w.servers) > 1 {
-		clusterAgrees(w.t, w.servers)
-	}
-	if len(w.servers) > 0 {
-		return -1
-	}
-	for i, p := range w.processes {
-		if !p.owns() {
-			continue
-		}
-		close(p.cache.closing)
-		p.cache.retrying.Wait()
-		p.cache.lookups.running.Wait()
-		p.cache.link.cancel()
-		p.cache.link.done.Wait()
-		p.cache.link.embedded.server.Load().Close()
-		_ = p.cache.link.current.Swap(nil).Close()
-		if err := p.cache.link.embedded.lock.Unlock(); err != nil { // as the kernel does; the address stays behind
-			w.t.Fatal(err)
-		}
-		if err := p.cluster.Close(); err != nil {
-			w.t.Fatal(err)
-		}
-		w.processes[i] = w.process()
-		return i
-	}
-	w.t.Fatal("nobody owns the embedded Redis")
-	return -1
+	return epoch
 }
 
-// refuse has Redis refuse these commands, and no others.
-func (w *world) refuse(commands ...string) {
-	rules := []any{"acl", "setuser", "default", "allcommands"}
-	for _, command := range commands {
-		rules = append(rules, "-"+command)
-	}
-	for _, s := range w.servers {
-		if err := s.admin.Do(context.Background(), rules...).Err(); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	for _, p := range w.processes {
-		if !p.owns() {
-			continue
-		}
-		p.cache.link.embedded.server.Load().Server().SetPreHook(func(c *server.Peer, command string, _ ...string) bool {
-			refused := slices.Contains(commands, strings.ToLower(command))
-			if refused {
-				c.WriteError("NOPERM the test refuses it")
-			}
-			return refused
-		})
-	}
-}
-
-func (w *world) check() {
-	for _, p := range w.processes {
-		p.cache.link.check(context.Background())
-	}
-}
-
-// known waits until both processes know every epoch.
-func (w *world) known() {
-	sum := w.processes[0].epochs(w.t)
-	soon(w.t, "the epochs are known", func() bool { return w.processes[0].knows(sum) && w.processes[1].knows(sum) })
+// retries reports whether the shard's cache_epoch is still to be raised.
+func (p *process) retries(shard sharding.ShardID) bool {
+	r := &p.cache.raises[shard]
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.retrying
 }

@@ -39,9 +39,9 @@ type link struct {
 	embedded    *embeddedRedis // nil: a configured one
 	discovering sync.Mutex     // one discovery at a time
 
-	mu   sync.Mutex
-	seen map[string]bool // what servers said that they are
-	back time.Time       // since when it has been well again
+	mu         sync.Mutex
+	identities map[string]string // what the server at an address said that it is
+	back       time.Time         // since when it has been well again
 
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -54,12 +54,9 @@ type connection struct {
 
 func openLink(ctx context.Context, o Options) (*link, error) {
 	redis.SetLogger(redisLog{o.Log}) // one for the whole process: the library has no other
-	l := &link{log: o.Log, seen: map[string]bool{}}
+	l := &link{log: o.Log, identities: map[string]string{}}
 	if len(o.Redis.Addrs) > 0 {
-		co := clientOptions(o.Redis.Addrs, o.Redis.Password)
-		co.DB = o.Redis.DB
-		co.OnConnect = l.checkConnection
-		l.current.Store(&connection{UniversalClient: redis.NewUniversalClient(co)})
+		l.current.Store(&connection{UniversalClient: l.newClient(o.Redis)})
 	} else {
 		if err := os.MkdirAll(o.Redis.Folder, 0o700); err != nil {
 			return nil, err
@@ -74,6 +71,23 @@ func openLink(ctx context.Context, o Options) (*link, error) {
 	l.cancel = cancel
 	l.done.Go(func() { l.watch(watch) })
 	return l, nil
+}
+
+// newClient makes a client that looks at the server behind each new connection before anything is asked of it: a server
+// that was restarted or replaced breaks the connections, so its old data cannot be taken for news.
+func (l *link) newClient(at Redis) redis.UniversalClient {
+	node := func(o *redis.Options) *redis.Client {
+		o.OnConnect = func(ctx context.Context, conn *redis.Conn) error { return l.identify(ctx, o.Addr, conn.Pipeline()) }
+		return redis.NewClient(o)
+	}
+	o := clientOptions(at.Addrs, at.Password)
+	o.DB = at.DB
+	if len(at.Addrs) == 1 {
+		return node(o.Simple())
+	}
+	many := o.Cluster()
+	many.NewClient = node
+	return redis.NewClusterClient(many)
 }
 
 func clientOptions(addrs []string, password string) *redis.UniversalOptions {
@@ -184,26 +198,22 @@ func (l *link) settled() bool {
 }
 
 func (l *link) ping(ctx context.Context, client redis.UniversalClient) error {
-	switch client := client.(type) {
-	case *redis.ClusterClient:
-		return client.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return l.identify(ctx, node.Pipeline()) })
-	default:
-		if l.embedded != nil {
-			return l.embedded.ping(ctx, client)
-		}
-		return l.identify(ctx, client.Pipeline())
+	if l.embedded != nil {
+		return l.embedded.ping(ctx, client)
 	}
+	if many, ok := client.(*redis.ClusterClient); ok {
+		return many.ForEachMaster(ctx, l.checkNode)
+	}
+	return l.checkNode(ctx, client.(*redis.Client))
 }
 
-// checkConnection looks at the server behind each new connection before anything is asked of it: a server that was
-// restarted or replaced breaks the connections, so its old data cannot be taken for news.
-func (l *link) checkConnection(ctx context.Context, conn *redis.Conn) error {
-	return l.identify(ctx, conn.Pipeline())
+func (l *link) checkNode(ctx context.Context, node *redis.Client) error {
+	return l.identify(ctx, node.Options().Addr, node.Pipeline())
 }
 
-// identify begins a new generation when this server has not been seen in this state: another run, another role, or
-// another history of replication. The watch finds what happens behind a connection that stays, as behind a proxy.
-func (l *link) identify(ctx context.Context, pipe redis.Pipeliner) error {
+// identify begins a new generation when the server at the address is not what it was: another run, another role, or
+// another history of replication, be it one of before. The watch finds what happens behind a connection that stays.
+func (l *link) identify(ctx context.Context, addr string, pipe redis.Pipeliner) error {
 	server, replication := pipe.Info(ctx, "server"), pipe.Info(ctx, "replication")
 	if _, err := pipe.Exec(ctx); err != nil {
 		return err
@@ -220,8 +230,8 @@ func (l *link) identify(ctx context.Context, pipe redis.Pipeliner) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if key := strings.Join(identity, " "); !l.seen[key] {
-		l.seen[key] = true
+	if now := strings.Join(identity, " "); l.identities[addr] != now {
+		l.identities[addr] = now
 		l.generation.Add(1)
 	}
 	return nil

@@ -40,11 +40,12 @@ func TestRedisComesBack(t *testing.T) {
 	if _, hit := first.read(key, load); !hit {
 		t.Fatal("the copy is not used")
 	}
-	w.servers[0].kill()
+	server := w.servers[0].(*redisServer)
+	server.kill()
 	soon(t, "both do without Redis", func() bool { return first.cache.link.longAway() && last.cache.link.longAway() })
 	last.cache.link.cancel() // it will not find out
 	last.cache.link.done.Wait()
-	w.servers[0].start()
+	server.start()
 	var back time.Time
 	soon(t, "the first finds out", func() bool {
 		back = time.Now()
@@ -218,4 +219,69 @@ func TestReplicaBecomesMaster(t *testing.T) {
 	if now := p.cache.Tags(t.Context(), key)[0]; now.value != before.value || now == before {
 		t.Errorf("%+v came back as %+v", before, now)
 	}
+}
+
+// TestATagIsMadeOnce: the answer to whoever makes a tag is lost, and the tag deleted before that is noticed. The library
+// would ask again, and bring back a tag under which there is a copy.
+func TestATagIsMadeOnce(t *testing.T) {
+	onEachServer(t, func(t *testing.T, start func(t testing.TB) redisOfTest) {
+		folder := newFolder(t)
+		w := newDisturbedWorld(t, shardingOptions(folder), folder, start(t), start(t))
+		one, two, way := w.processes[0], w.processes[1], w.proxies[0]
+		key := keyOf("a", 1)
+		l := one.cache.lookup([]Key{key})
+		if err := l.fetch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		way.hold(answered, true)
+		created := make(chan error)
+		go func() { created <- l.create(t.Context()) }()
+		soon(t, "the tag is made", func() bool { return way.holding(answered) })
+		if two.read(key, func() int { return 1 }); len(w.servers[0].contents()) != 1 {
+			t.Fatalf("Redis has %v", w.servers[0].contents())
+		}
+		if err := two.cache.Invalidate(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		way.drop()
+		way.hold(answered, false)
+		if err := <-created; err != nil {
+			t.Fatal(err)
+		}
+		if v, hit := two.read(key, func() int { return 2 }); hit {
+			t.Errorf("%d from a copy that was invalidated", v)
+		}
+	})
+}
+
+// TestBackToAnEarlierServer: another server takes a server's place, and hands it back with what that one held before.
+func TestBackToAnEarlierServer(t *testing.T) {
+	onEachServer(t, func(t *testing.T, start func(t testing.TB) redisOfTest) {
+		folder := newFolder(t)
+		w := newDisturbedWorld(t, shardingOptions(folder), folder, start(t), start(t))
+		one, two := w.processes[0], w.processes[1]
+		key := keyOf("a", 1)
+		one.read(key, func() int { return 1 })
+		w.failOver(true)
+		soon(t, "a copy is used again", func() bool {
+			_, hit := one.read(key, func() int { return 1 })
+			return hit
+		})
+		soon(t, "Redis is told", func() bool {
+			before := two.cache.Stats().Invalidated
+			if err := two.cache.Invalidate(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+			return two.cache.Stats().Invalidated > before
+		})
+		w.failOver(false)
+		var v int
+		soon(t, "a copy is used again", func() (hit bool) {
+			v, hit = one.read(key, func() int { return 2 })
+			return hit
+		})
+		if v != 2 {
+			t.Errorf("%d from a copy that was invalidated", v)
+		}
+	})
 }

@@ -63,8 +63,24 @@ func (l *lookup) take(commands []redis.Cmder) error {
 	return nil
 }
 
-// create makes the tags that are missing. Whoever comes second takes what the first one made.
+// create makes the tags that are missing. After a restart of Redis the pool holds dead connections, so it tries once
+// more at once, with other tags.
 func (l *lookup) create(ctx context.Context) error {
+	if l.createOnce(ctx) == nil {
+		return nil
+	}
+	return l.createOnce(ctx)
+}
+
+// setOnce is a command that the library must not send again when a connection breaks before the answer: it may have been
+// carried out, and the tag have been used and deleted since. Tags are never made twice.
+type setOnce struct{ *redis.BoolCmd }
+
+// NoRetry keeps the library from sending the command, and others that go with it, again.
+func (setOnce) NoRetry() bool { return true }
+
+// createOnce sends each tag once. Whoever comes second takes what the first one made.
+func (l *lookup) createOnce(ctx context.Context) error {
 	type making struct {
 		tag  *Tag
 		mine string
@@ -82,7 +98,9 @@ func (l *lookup) create(ctx context.Context) error {
 			pipe = l.client.Pipeline()
 		}
 		mine := newTag()
-		missing = append(missing, making{t, mine, pipe.SetNX(ctx, l.names[i], mine, tagLife), pipe.Get(ctx, l.names[i])})
+		set := redis.NewBoolCmd(ctx, "set", l.names[i], mine, "ex", int(tagLife.Seconds()), "nx")
+		_ = pipe.Process(ctx, setOnce{set})
+		missing = append(missing, making{t, mine, set, pipe.Get(ctx, l.names[i])})
 	}
 	if pipe == nil {
 		return nil

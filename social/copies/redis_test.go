@@ -13,6 +13,17 @@ import (
 	"socialctl/sharding/shardingtest"
 )
 
+// redisOfTest is a Redis server of the test's own.
+type redisOfTest interface {
+	address() string
+	flush()
+	remember()                       // writes the file from which it starts again
+	restart()                        // ends without warning and comes back with what it remembered
+	refuse(commands ...string)       // refuses these from now on, and no others
+	contents() map[string]string     // what it holds
+	fill(contents map[string]string) // replaces what it holds
+}
+
 // redisServer is a redis-server of the test's own, which it may stop and flush.
 type redisServer struct {
 	t          testing.TB
@@ -20,7 +31,7 @@ type redisServer struct {
 	args       []string
 	addr       string
 	running    *exec.Cmd
-	admin      *redis.Client
+	admin      *redis.Client // of a user of its own: the default one may be refused what the test needs
 }
 
 // realRedis is the address of the Redis that scripts/services runs.
@@ -63,13 +74,64 @@ func (s *redisServer) start() {
 	if err := s.running.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.admin = redis.NewClient(&redis.Options{Addr: s.addr, DialerRetries: 1, MaxRetries: -1})
-	soon(s.t, "redis-server answers", func() bool { return s.admin.Ping(context.Background()).Err() == nil })
+	anybody := redis.NewClient(&redis.Options{Addr: s.addr, DialerRetries: 1, MaxRetries: -1})
+	defer anybody.Close()
+	soon(s.t, "redis-server answers", func() bool { return anybody.Ping(context.Background()).Err() == nil })
+	s.must(anybody.Do(context.Background(), "acl", "setuser", "test", "on", ">test", "~*", "&*", "+@all").Err())
+	s.admin = redis.NewClient(&redis.Options{Addr: s.addr, Username: "test", Password: "test", DialerRetries: 1, MaxRetries: -1})
 }
 
 func (s *redisServer) kill() {
 	_ = s.running.Process.Kill()
 	_ = s.running.Wait()
+}
+
+func (s *redisServer) address() string { return s.addr }
+
+func (s *redisServer) flush() {
+	s.must(s.admin.FlushAll(context.Background()).Err())
+}
+
+func (s *redisServer) remember() {
+	s.must(s.admin.Save(context.Background()).Err())
+}
+
+func (s *redisServer) restart() {
+	s.kill()
+	_ = s.admin.Close()
+	s.start()
+}
+
+func (s *redisServer) refuse(commands ...string) {
+	rules := []any{"acl", "setuser", "default", "allcommands"}
+	for _, command := range commands {
+		rules = append(rules, "-"+command)
+	}
+	s.must(s.admin.Do(context.Background(), rules...).Err())
+}
+
+func (s *redisServer) contents() map[string]string {
+	all := map[string]string{}
+	names, err := s.admin.Keys(context.Background(), "*").Result()
+	s.must(err)
+	for _, name := range names {
+		all[name] = s.admin.Get(context.Background(), name).Val()
+	}
+	return all
+}
+
+func (s *redisServer) fill(contents map[string]string) {
+	s.flush()
+	for name, value := range contents {
+		s.must(s.admin.Set(context.Background(), name, value, 0).Err())
+	}
+}
+
+func (s *redisServer) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // joinRedis makes one Redis Cluster of the servers.
@@ -89,10 +151,10 @@ func joinRedis(t testing.TB, servers []*redisServer) {
 	clusterAgrees(t, servers)
 }
 
-func clusterAgrees(t testing.TB, servers []*redisServer) {
+func clusterAgrees[S redisOfTest](t testing.TB, servers []S) {
 	soon(t, "the nodes agree", func() bool {
 		for _, s := range servers {
-			info, err := s.admin.ClusterInfo(context.Background()).Result()
+			info, err := redisOfTest(s).(*redisServer).admin.ClusterInfo(context.Background()).Result()
 			if err != nil || !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d", len(servers))) {
 				return false
 			}

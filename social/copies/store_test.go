@@ -39,6 +39,15 @@ func TestStore(t *testing.T) {
 	if v, ok := rows.Get(key, right); !ok || v != "row" {
 		t.Errorf("%q, %v: the more recently used one is gone", v, ok)
 	}
+	other := right
+	other.value = "CAAAAAAAAAA"
+	rows.Put(key, other, "newer")
+	if v, ok := rows.Peek(key); !ok || v != "newer" {
+		t.Errorf("%q, %v: Peek asks for no tag", v, ok)
+	}
+	if _, ok := rows.Peek(keyOf("a", 2)); ok {
+		t.Error("Peek finds what is not there")
+	}
 	if hits, misses := rows.Stats(); hits != 3 || misses != 6 {
 		t.Errorf("%d hits, %d misses", hits, misses)
 	}
