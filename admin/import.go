@@ -1,71 +1,89 @@
 package admin
 
 import (
-	"bufio"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"time"
 
 	"socialctl/social"
 )
 
+// ImportOptions are what every import takes.
+type ImportOptions struct {
+	JobOptions
+	Rejects   string // a file for the lines that are refused; "" for none
+	Overwrite bool   // also where that file is there and not empty
+}
+
+// Validate names the flag at fault.
+func (o ImportOptions) Validate() error {
+	if o.Rejects == "-" {
+		return errors.New("--rejects: - is no file: standard output has the result")
+	}
+	return o.JobOptions.Validate()
+}
+
 // ImportReport is what an import did. A second run of the same import reports the same things as known.
 type ImportReport struct {
-	People        int     `json:"people"`         // that the files name
-	PeopleMade    int     `json:"people_made"`    // new accounts
-	Follows       int     `json:"follows"`        // that the files name, each direction one
-	FollowsMade   int     `json:"follows_made"`   // new ones
-	Messages      int     `json:"messages"`       // that the files name
-	MessagesMade  int     `json:"messages_made"`  // new ones
-	Refused       int     `json:"refused"`        // lines that could not be imported
-	Seconds       float64 `json:"seconds"`        //
-	FollowsPerSec float64 `json:"follows_per_s"`  // new ones while follows were made
-	MessagesPerS  float64 `json:"messages_per_s"` // new ones while messages were stored
-	DryRun        bool    `json:"dry_run"`
-	FirstRefused  string  `json:"first_refused,omitempty"` // why the first one was refused
+	Complete      bool           `json:"complete"`               // all lines were read and are imported, known or rejected
+	People        int            `json:"people"`                 // that the files name
+	PeopleMade    int            `json:"people_made"`            // new accounts
+	Follows       int            `json:"follows"`                // that the files name, each direction one
+	FollowsMade   int            `json:"follows_made"`           // new ones
+	Messages      int            `json:"messages"`               // that the files name
+	MessagesMade  int            `json:"messages_made"`          // new ones
+	Rejected      int            `json:"rejected"`               // lines that could not be imported
+	Reasons       map[string]int `json:"reasons"`                // of these, by why
+	RejectsFile   string         `json:"rejects_file,omitempty"` // where they are
+	NotTaken      []string       `json:"not_taken,omitempty"`    // what the files hold and an import leaves out
+	Seconds       float64        `json:"seconds"`                //
+	FollowsPerSec float64        `json:"follows_per_s"`          // new ones while follows were made
+	MessagesPerS  float64        `json:"messages_per_s"`         // new ones while messages were stored
+	DryRun        bool           `json:"dry_run"`
+	First         []string       `json:"-"` // the first few rejected lines: file, number and reason
 }
 
-func (r *ImportReport) refuse(err error) {
-	r.Refused++
-	if r.FirstRefused == "" {
-		r.FirstRefused = err.Error()
+// Handled reports whether anything that the files name was looked at: before that there is no result to show.
+func (r ImportReport) Handled() bool { return r.People+r.Follows+r.Messages > 0 }
+
+// RefusedError says that an import is done and that some lines could not be imported.
+type RefusedError struct{ Lines int }
+
+func (e *RefusedError) Error() string {
+	if e.Lines == 1 {
+		return "1 line could not be imported"
 	}
+	return fmt.Sprintf("%d lines could not be imported", e.Lines)
 }
 
-// ErrRefused says that an import is done and that some lines could not be imported.
-var ErrRefused = errors.New("some lines could not be imported")
-
-// openInput opens a file, unpacked where it is gzip by its first bytes; "-" is standard input.
-func openInput(name string) (io.ReadCloser, error) {
-	file := os.Stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
+// importing runs an import as a job, with its report and its file of rejects. inputs are the files that it reads.
+func (o ImportOptions) importing(ctx context.Context, b *social.Backend, job string, inputs []string,
+	body func(ctx context.Context, r *run, t *tally) error) (ImportReport, error) {
+	began := time.Now()
+	t := &tally{ImportReport: ImportReport{Reasons: map[string]int{}, DryRun: o.DryRun, RejectsFile: o.Rejects}}
+	if err := o.Validate(); err != nil {
+		return t.ImportReport, &UsageError{err}
+	}
+	if o.Rejects != "" {
+		var err error
+		if t.rejects, err = openRejects(o.Rejects, o.Overwrite, inputs); err != nil {
+			return t.ImportReport, err
 		}
-		file = f
 	}
-	buffered := bufio.NewReaderSize(file, 1<<16)
-	magic, err := buffered.Peek(2)
-	if err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
-		unpacked, err := gzip.NewReader(buffered)
-		if err != nil {
-			_ = file.Close()
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		return joinedCloser{unpacked, file}, nil
+	err := start(ctx, b, job, o.JobOptions, func(ctx context.Context, r *run) error {
+		return errors.Join(body(ctx, r, t), t.flush())
+	})
+	t.Seconds = time.Since(began).Seconds()
+	if t.rejects != nil {
+		err = errors.Join(err, t.rejects.close(err == nil || t.Handled()))
 	}
-	return joinedCloser{buffered, file}, nil
-}
-
-type joinedCloser struct {
-	io.Reader
-	io.Closer
+	t.Complete = err == nil
+	if err == nil && t.Rejected > 0 {
+		err = &RefusedError{t.Rejected}
+	}
+	return t.ImportReport, err
 }
 
 // jobName names the lock of an import: one run at a time for each input.
@@ -80,17 +98,16 @@ func jobName(kind, input string) string {
 }
 
 // importFollows makes follows in chunks that keep a few transactions busy, and counts them.
-func importFollows(ctx context.Context, b *social.Backend, r *run, follows []social.ImportedFollow, report *ImportReport) error {
-	report.Follows = len(follows)
+func importFollows(ctx context.Context, b *social.Backend, r *run, follows []social.ImportedFollow, t *tally) error {
+	t.Follows = len(follows)
 	if r.options.DryRun {
 		return nil
 	}
-	const chunk = 8000
 	began := time.Now()
 	for len(follows) > 0 {
-		n := min(chunk, len(follows))
+		n := min(r.batch(8000), len(follows))
 		made, err := b.Relations.Import(ctx, follows[:n])
-		report.FollowsMade += made
+		t.FollowsMade += made
 		if err != nil {
 			return err
 		}
@@ -99,20 +116,20 @@ func importFollows(ctx context.Context, b *social.Backend, r *run, follows []soc
 			return err
 		}
 	}
-	if report.FollowsMade > 0 {
-		report.FollowsPerSec = float64(report.FollowsMade) / time.Since(began).Seconds()
+	if t.FollowsMade > 0 {
+		t.FollowsPerSec = float64(t.FollowsMade) / time.Since(began).Seconds()
 	}
 	return nil
 }
 
 // makePeople makes the accounts that are missing and returns who has each name.
-func makePeople(ctx context.Context, b *social.Backend, r *run, people []social.NewAccount, report *ImportReport) ([]social.UserID, error) {
-	report.People = len(people)
+func makePeople(ctx context.Context, b *social.Backend, r *run, people []social.NewAccount, t *tally) ([]social.UserID, error) {
+	t.People = len(people)
 	var ids []social.UserID
 	for len(people) > 0 {
-		n := min(500, len(people))
+		n := min(r.batch(500), len(people))
 		part, made, err := b.Accounts.CreateMany(ctx, people[:n])
-		report.PeopleMade += made
+		t.PeopleMade += made
 		if err != nil {
 			return nil, err
 		}
@@ -123,4 +140,12 @@ func makePeople(ctx context.Context, b *social.Backend, r *run, people []social.
 		}
 	}
 	return ids, nil
+}
+
+// batch is how many items are handed over at once: fewer where a second has fewer.
+func (r *run) batch(most int) int {
+	if r.limiter == nil {
+		return most
+	}
+	return min(most, r.limiter.Burst())
 }

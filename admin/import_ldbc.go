@@ -1,53 +1,50 @@
 package admin
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
-	"strings"
-	"time"
 
 	"socialctl/social"
 )
 
-// LDBCImport reads the files of the LDBC social network benchmark (CSV with |, as its generator writes them): people,
-// who knows whom (a follow in both directions), posts and comments with their original dates. Person N becomes the
-// account named uN. A photo's post has no words: its content is the picture's file name, as the benchmark's own queries
-// take it. Likes are left out.
+// LDBCImport reads the files of the LDBC social network benchmark (CSV with |, as its generator writes them): people with
+// the dates of their accounts, who knows whom (a follow in both directions), posts and comments with their original dates.
+// Person N becomes the account named uN. A photo's post has no words: its content is the picture's file name, as the
+// benchmark's own queries take it. What is left out is in the report.
 type LDBCImport struct {
-	JobOptions
-	Dir string
+	ImportOptions
+	Dir    string
+	Mended string // a file of rejected lines that have been mended, which are read as if they were in the folder; "" for none
 }
 
 // ldbcSource is under which messages of this kind of files are remembered.
 const ldbcSource = "ldbc"
 
-// importBatch is how many messages are handed over at once.
-const importBatch = 1000
-
 // Run imports the folder: people, then follows, then messages in the order of time. It can be killed and run again.
-// Errors: ErrStopped, ErrRefused, sharding.ErrJobHeld, sharding.UnavailableError.
+// Errors: ErrStopped, *RefusedError, *UsageError, sharding.ErrJobHeld, sharding.UnavailableError.
 func (l LDBCImport) Run(ctx context.Context, b *social.Backend) (ImportReport, error) {
-	began := time.Now()
-	report := ImportReport{DryRun: l.DryRun}
-	err := start(ctx, b, jobName("ldbc", l.Dir), l.JobOptions, func(ctx context.Context, r *run) error {
-		set, err := l.read(&report)
-		if err != nil {
+	files, err := l.files()
+	if err != nil {
+		return ImportReport{}, err
+	}
+	return l.importing(ctx, b, jobName("ldbc", l.Dir), files.names(), func(ctx context.Context, r *run, t *tally) error {
+		set := &ldbcSet{t: t, known: map[string]bool{}}
+		if err := files.read(set); err != nil {
 			return err
 		}
-		report.People, report.Follows, report.Messages = len(set.people), len(set.follows), len(set.messages)
-		if l.DryRun {
-			return nil
+		t.NotTaken = files.notTaken()
+		set.check()
+		t.People, t.Follows, t.Messages = len(set.people), 2*len(set.knows), len(set.messages)
+		if err := t.flush(); err != nil || l.DryRun {
+			return err
 		}
 		accounts := make([]social.NewAccount, len(set.people))
 		for i, p := range set.people {
-			accounts[i] = social.NewAccount{Name: "u" + p.id, DisplayName: p.name}
+			accounts[i] = p.account()
 		}
-		ids, err := makePeople(ctx, b, r, accounts, &report)
+		ids, err := makePeople(ctx, b, r, accounts, t)
 		if err != nil {
 			return err
 		}
@@ -56,167 +53,115 @@ func (l LDBCImport) Run(ctx context.Context, b *social.Backend) (ImportReport, e
 			who[p.id] = ids[i]
 		}
 		var follows []social.ImportedFollow
-		for _, k := range set.follows {
-			from, to := who[k.from], who[k.to]
-			if from == 0 || to == 0 {
-				report.refuse(fmt.Errorf("%s knows %s: not both in the file of people", k.from, k.to))
-				continue
-			}
-			follows = append(follows, social.ImportedFollow{Follower: from, Followed: to, At: k.at})
+		for _, k := range set.knows {
+			one, other := who[k.one], who[k.other]
+			follows = append(follows, social.ImportedFollow{Follower: one, Followed: other, At: k.at},
+				social.ImportedFollow{Follower: other, Followed: one, At: k.at})
 		}
-		if err := importFollows(ctx, b, r, follows, &report); err != nil {
+		if err := importFollows(ctx, b, r, follows, t); err != nil {
 			return err
 		}
-		return l.messages(ctx, b, r, set.messages, who, &report)
+		return l.messages(ctx, newMessageStore(b, r, t), set.messages, who)
 	})
-	report.Seconds = time.Since(began).Seconds()
-	if err == nil && report.Refused > 0 {
-		err = ErrRefused
-	}
-	return report, err
 }
 
-type ldbcPerson struct{ id, name string }
-
-type ldbcKnows struct {
-	from, to string
+type ldbcPerson struct {
+	line     inputLine
+	id, name string
 	at       social.Millis
 }
 
+func (p ldbcPerson) account() social.NewAccount {
+	return social.NewAccount{Name: "u" + p.id, DisplayName: p.name, At: p.at}
+}
+
+type ldbcKnows struct {
+	line       inputLine
+	one, other string
+	at         social.Millis
+}
+
 type ldbcMessage struct {
+	line                          inputLine
 	key, author, content, answers string // keys are post:N and comment:N
 	at                            social.Millis
 }
 
+// ldbcSet is what the files hold.
 type ldbcSet struct {
+	t        *tally
+	known    map[string]bool // people
 	people   []ldbcPerson
-	follows  []ldbcKnows
+	knows    []ldbcKnows
 	messages []ldbcMessage
 }
 
-func (l LDBCImport) read(report *ImportReport) (*ldbcSet, error) {
-	set := &ldbcSet{}
-	message := func(kind, content string, row map[string]string, at social.Millis, answers string) {
-		set.messages = append(set.messages, ldbcMessage{key: kind + ":" + row["id"], author: row["creator"],
-			content: content, answers: answers, at: at})
-	}
-	files := []struct {
-		name string
-		take func(row map[string]string, at social.Millis)
-	}{
-		{"person", func(row map[string]string, _ social.Millis) {
-			set.people = append(set.people, ldbcPerson{row["id"], row["firstName"] + " " + row["lastName"]})
-		}},
-		{"person_knows_person", func(row map[string]string, at social.Millis) {
-			a, b := row["Person.id"], row["Person.id#2"]
-			set.follows = append(set.follows, ldbcKnows{a, b, at}, ldbcKnows{b, a, at})
-		}},
-		{"post", func(row map[string]string, at social.Millis) {
-			message("post", cmp.Or(row["content"], row["imageFile"]), row, at, "")
-		}},
-		{"comment", func(row map[string]string, at social.Millis) {
-			answers := "post:" + row["replyOfPost"]
-			if row["replyOfComment"] != "" {
-				answers = "comment:" + row["replyOfComment"]
-			}
-			message("comment", row["content"], row, at, answers)
-		}},
-	}
-	for _, f := range files {
-		if err := l.readFile(f.name, report, f.take); err != nil {
-			return nil, err
+// check refuses what names people who are in no file, and brings messages into the order of time.
+func (s *ldbcSet) check() {
+	s.knows = slices.DeleteFunc(s.knows, func(k ldbcKnows) bool {
+		ok := s.known[k.one] && s.known[k.other]
+		if !ok {
+			s.t.reject(k.line, refuse("not both are in the file of people", "%.40q and %.40q", k.one, k.other))
 		}
-	}
-	slices.SortStableFunc(set.messages, func(x, y ldbcMessage) int { return cmp.Compare(x.at, y.at) })
-	return set, nil
+		return !ok
+	})
+	s.messages = slices.DeleteFunc(s.messages, func(m ldbcMessage) bool {
+		if !s.known[m.author] {
+			s.t.reject(m.line, refuse("its creator is not in the file of people", "%.40q", m.author))
+		}
+		return !s.known[m.author]
+	})
+	slices.SortStableFunc(s.messages, func(x, y ldbcMessage) int { return cmp.Compare(x.at, y.at) })
 }
 
-// readFile reads every part of one table: name_0_0.csv, name_1_0.csv … A column that comes twice is NAME and NAME#2.
-func (l LDBCImport) readFile(name string, report *ImportReport, take func(row map[string]string, at social.Millis)) error {
-	parts, err := filepath.Glob(filepath.Join(l.Dir, name+"_[0-9]*_[0-9]*.csv"))
-	if err != nil {
+func (s *ldbcSet) addPerson(row ldbcRow) error {
+	p := ldbcPerson{row.line, row.get("id"), row.get("firstName") + " " + row.get("lastName"), row.at}
+	if err := p.account().Check(); err != nil {
 		return err
 	}
-	if len(parts) == 0 {
-		return fmt.Errorf("%s: no file %s_0_0.csv: is this a folder of LDBC social network files?", l.Dir, name)
-	}
-	for _, part := range parts {
-		if err := l.readPart(part, report, take); err != nil {
-			return err
-		}
-	}
+	s.known[p.id] = true
+	s.people = append(s.people, p)
 	return nil
 }
 
-const ldbcTime = "2006-01-02T15:04:05.000-0700"
-
-func (l LDBCImport) readPart(part string, report *ImportReport, take func(row map[string]string, at social.Millis)) error {
-	in, err := openInput(part)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = in.Close() }()
-	lines := bufio.NewScanner(in)
-	lines.Buffer(make([]byte, 1<<16), 1<<24)
-	var columns []string
-	for at := 1; lines.Scan(); at++ {
-		fields := strings.Split(lines.Text(), "|")
-		if columns == nil {
-			for i, c := range fields {
-				if slices.Contains(fields[:i], c) {
-					c += "#2"
-				}
-				columns = append(columns, c)
-			}
-			continue
-		}
-		if len(fields) != len(columns) {
-			report.refuse(fmt.Errorf("%s:%d: %d columns instead of %d", part, at, len(fields), len(columns)))
-			continue
-		}
-		row := make(map[string]string, len(columns))
-		for i, c := range columns {
-			row[c] = fields[i]
-		}
-		when, err := time.Parse(ldbcTime, row["creationDate"])
-		if err != nil {
-			report.refuse(fmt.Errorf("%s:%d: creationDate %.40q is not a time", part, at, row["creationDate"]))
-			continue
-		}
-		take(row, social.Millis(when.UnixMilli()))
-	}
-	return lines.Err()
+func (s *ldbcSet) addKnows(row ldbcRow) error {
+	s.knows = append(s.knows, ldbcKnows{row.line, row.get("Person.id"), row.get("Person.id#2"), row.at})
+	return nil
 }
 
-// messages imports in the order of time, in batches of which none holds both a message and its answer.
-func (l LDBCImport) messages(ctx context.Context, b *social.Backend, r *run, list []ldbcMessage, who map[string]social.UserID, report *ImportReport) error {
-	began := time.Now()
-	stored := map[string]social.MessageID{}
-	batch := newMessageBatch(b, report, func(key string, id social.MessageID) { stored[key] = id })
-	for _, m := range list {
-		author := who[m.author]
-		if author == 0 {
-			report.refuse(fmt.Errorf("%s: its creator %s is not in the file of people", m.key, m.author))
-			continue
-		}
-		if batch.holds(m.answers) || batch.size() >= importBatch {
-			n := batch.size()
-			if err := errors.Join(batch.flush(ctx), r.step(n)); err != nil {
-				return err
+func (s *ldbcSet) addPost(row ldbcRow) error {
+	s.messages = append(s.messages, ldbcMessage{row.line, "post:" + row.get("id"), row.get("creator"),
+		cmp.Or(row.get("content"), row.get("imageFile")), "", row.at})
+	return nil
+}
+
+func (s *ldbcSet) addComment(row ldbcRow) error {
+	answers := "post:" + row.get("replyOfPost")
+	if reply := row.get("replyOfComment"); reply != "" {
+		answers = "comment:" + reply
+	}
+	s.messages = append(s.messages, ldbcMessage{row.line, "comment:" + row.get("id"), row.get("creator"), row.get("content"), answers, row.at})
+	return nil
+}
+
+// messages imports in the order of time.
+func (l LDBCImport) messages(ctx context.Context, store *messageStore, list []ldbcMessage, who map[string]social.UserID) error {
+	for len(list) > 0 {
+		n := min(len(list), store.r.batch(importBatch))
+		for _, m := range list[:n] {
+			in := social.ImportedMessage{Author: who[m.author], Source: ldbcSource, External: m.key, At: m.at, Kind: social.KindOriginal, Content: m.content}
+			if m.answers != "" {
+				in.Kind = social.KindComment
 			}
+			store.add(importedMessage{m.line, m.key, m.answers, in})
 		}
-		in := social.ImportedMessage{Author: author, Source: ldbcSource, External: m.key, At: m.at, Kind: social.KindOriginal, Content: m.content}
-		if m.answers != "" {
-			in.Kind, in.Parent = social.KindComment, stored[m.answers]
+		if err := store.flush(ctx); err != nil {
+			return fmt.Errorf("store messages: %w", err)
 		}
-		batch.add(m.key, in)
-	}
-	n := batch.size()
-	if err := errors.Join(batch.flush(ctx), r.step(n)); err != nil {
-		return err
-	}
-	if report.MessagesMade > 0 {
-		report.MessagesPerS = float64(report.MessagesMade) / time.Since(began).Seconds()
+		if err := store.r.step(n); err != nil {
+			return err
+		}
+		list = list[n:]
 	}
 	return nil
 }

@@ -1,69 +1,22 @@
 package admin
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"time"
+	"io"
+	"strings"
+	"unicode/utf8"
 
 	"socialctl/social"
 )
 
-// messageBatch gathers messages that can be stored together: none answers another one of the batch.
-type messageBatch struct {
-	b      *social.Backend
-	report *ImportReport
-	keys   []string
-	list   []social.ImportedMessage
-	inside map[string]bool
-	done   func(key string, id social.MessageID)
-}
-
-func newMessageBatch(b *social.Backend, report *ImportReport, done func(key string, id social.MessageID)) *messageBatch {
-	return &messageBatch{b: b, report: report, inside: map[string]bool{}, done: done}
-}
-
-func (m *messageBatch) size() int { return len(m.list) }
-
-func (m *messageBatch) holds(key string) bool { return key != "" && m.inside[key] }
-
-func (m *messageBatch) add(key string, in social.ImportedMessage) {
-	m.keys, m.list = append(m.keys, key), append(m.list, in)
-	m.inside[key] = true
-}
-
-func (m *messageBatch) flush(ctx context.Context) error {
-	if len(m.list) == 0 {
-		return nil
-	}
-	outcomes, err := m.b.Messages.Import(ctx, m.list)
-	if err != nil {
-		return err
-	}
-	for i, o := range outcomes {
-		switch {
-		case o.Err != nil:
-			m.report.refuse(fmt.Errorf("%s: %w", m.keys[i], o.Err))
-			continue
-		case o.New:
-			m.report.MessagesMade++
-		}
-		m.done(m.keys[i], o.ID)
-	}
-	m.keys, m.list = nil, nil
-	clear(m.inside)
-	return nil
-}
-
 // MessagesImport reads JSON lines of messages: {"id", "author", "content", "created_at", "visibility", "parent", "kind"}.
 // author is a name; parent is the id of an earlier line, for comments (kind comment, the default then) and reposts (kind
 // repost). id and Source name the message for ever: a line that was imported before is left alone. Lines come in the order
-// of time, for each author at least.
+// of time, for each author at least; comments on a message are numbered in the order of the lines.
 type MessagesImport struct {
-	JobOptions
+	ImportOptions
 	File   string
 	Source string // where the ids come from; lines of another source may use the same ids
 }
@@ -78,126 +31,153 @@ type messageLine struct {
 	Kind       *social.Kind       `json:"kind"`
 	Parent     string             `json:"parent"`
 	ParentBy   string             `json:"parent_author"`
+	at         inputLine
 }
 
-// Run imports the file. It can be killed and run again. Errors: ErrStopped, ErrRefused, sharding.ErrJobHeld,
-// sharding.UnavailableError.
+// messagesRun is one run of the import.
+type messagesRun struct {
+	MessagesImport
+	store *messageStore
+	names map[string]social.UserID // 0 for nobody
+}
+
+// Run imports the file. It can be killed and run again. Errors: ErrStopped, *RefusedError, *UsageError,
+// sharding.ErrJobHeld, sharding.UnavailableError.
 func (m MessagesImport) Run(ctx context.Context, b *social.Backend) (ImportReport, error) {
-	began := time.Now()
-	report := ImportReport{DryRun: m.DryRun}
 	if m.Source == "" {
 		m.Source = "import"
 	}
-	err := start(ctx, b, jobName("messages", m.File), m.JobOptions, func(ctx context.Context, r *run) error {
-		return m.read(ctx, b, r, &report)
-	})
-	report.Seconds = time.Since(began).Seconds()
-	if report.MessagesMade > 0 {
-		report.MessagesPerS = float64(report.MessagesMade) / report.Seconds
-	}
-	if err == nil && report.Refused > 0 {
-		err = ErrRefused
-	}
-	return report, err
-}
-
-func (m MessagesImport) read(ctx context.Context, b *social.Backend, r *run, report *ImportReport) error {
-	in, err := openInput(m.File)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = in.Close() }()
-	who := map[string]social.UserID{}
-	stored := map[string]social.MessageID{}
-	batch := newMessageBatch(b, report, func(key string, id social.MessageID) { stored[key] = id })
-	lines := bufio.NewScanner(in)
-	lines.Buffer(make([]byte, 1<<16), 1<<22)
-	for at := 1; lines.Scan(); at++ {
-		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
-			continue
-		}
-		report.Messages++
-		line, err := parseMessageLine(lines.Bytes())
-		if err != nil {
-			report.refuse(fmt.Errorf("%s:%d: %w", m.File, at, err))
-			continue
-		}
-		if batch.holds(line.Parent) || batch.size() >= importBatch {
-			n := batch.size()
-			if err := errors.Join(batch.flush(ctx), r.step(n)); err != nil {
-				return err
-			}
-		}
-		msg, err := m.message(ctx, b, line, who, stored)
-		var unknown *social.Error
-		if errors.As(err, &unknown) {
-			report.refuse(fmt.Errorf("%s:%d: %w", m.File, at, err))
-			continue
-		}
+	return m.importing(ctx, b, jobName("messages", m.File), []string{m.File}, func(ctx context.Context, r *run, t *tally) error {
+		in, err := openLines(m.File)
 		if err != nil {
 			return err
 		}
-		if !m.DryRun {
-			batch.add(line.ID, msg)
+		defer in.close()
+		work := &messagesRun{MessagesImport: m, store: newMessageStore(b, r, t), names: map[string]social.UserID{}}
+		for {
+			lines, n, unread := work.read(in)
+			if errors.Is(unread, io.EOF) {
+				unread = nil
+				if n == 0 {
+					return nil
+				}
+			}
+			if err := errors.Join(work.batch(ctx, lines), t.flush()); err != nil {
+				return errors.Join(unread, err)
+			}
+			if unread != nil { // what came before it is imported
+				return unread
+			}
+			if err := r.step(n); err != nil {
+				return err
+			}
 		}
-	}
-	n := batch.size()
-	return errors.Join(lines.Err(), batch.flush(ctx), r.step(n))
+	})
 }
 
-func parseMessageLine(raw []byte) (messageLine, error) {
-	var line messageLine
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&line); err != nil {
-		return line, err
+// read takes some lines in; n counts also those that are refused.
+func (m *messagesRun) read(in *lineReader) (lines []messageLine, n int, err error) {
+	for most := m.store.r.batch(importBatch); n < most; n++ {
+		raw, err := in.next()
+		if err != nil {
+			return lines, n, err
+		}
+		m.store.t.Messages++
+		line, err := parseMessageLine(raw)
+		if err != nil {
+			m.store.t.reject(raw, err)
+			continue
+		}
+		lines = append(lines, line)
 	}
-	if line.ID == "" || line.Author == "" {
-		return line, errors.New("a line needs an id and an author")
+	return lines, n, nil
+}
+
+// batch imports lines that have been read.
+func (m *messagesRun) batch(ctx context.Context, lines []messageLine) error {
+	if err := m.find(ctx, lines); err != nil {
+		return err
+	}
+	for _, line := range lines {
+		msg, err := m.message(line)
+		if err != nil {
+			m.store.t.reject(line.at, err)
+			continue
+		}
+		m.store.add(msg)
+	}
+	return m.store.flush(ctx)
+}
+
+func parseMessageLine(raw inputLine) (messageLine, error) {
+	line := messageLine{at: raw}
+	if !utf8.ValidString(raw.text) {
+		return line, &refusal{reason: reasonNotUTF8}
+	}
+	decoder := json.NewDecoder(strings.NewReader(raw.text))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&line)
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &syntax), errors.Is(err, io.ErrUnexpectedEOF):
+		return line, refuse("not valid JSON", "%v", err)
+	case err != nil && strings.HasPrefix(err.Error(), "json: unknown field "):
+		return line, refuse("unknown field", "%s", strings.TrimPrefix(err.Error(), "json: unknown field "))
+	case err != nil:
+		return line, refuse("a field of the wrong kind", "%s", strings.TrimPrefix(err.Error(), "json: "))
+	case decoder.InputOffset() < int64(len(strings.TrimRight(raw.text, " \t\r"))):
+		return line, &refusal{reason: "more on the line than one JSON object"}
+	case line.ID == "" || line.Author == "":
+		return line, &refusal{reason: "a line needs an id and an author"}
 	}
 	return line, nil
 }
 
-// message turns a line into what the domain imports: names become accounts, the parent's id what it was imported as.
-func (m MessagesImport) message(ctx context.Context, b *social.Backend, line messageLine, who map[string]social.UserID, stored map[string]social.MessageID) (social.ImportedMessage, error) {
-	author, err := account(ctx, b, line.Author, who)
-	if err != nil {
-		return social.ImportedMessage{}, err
-	}
-	in := social.ImportedMessage{Author: author, Source: m.Source, External: line.ID, Kind: social.KindOriginal, Content: line.Content}
-	if line.CreatedAt != nil {
-		in.At = *line.CreatedAt
-	}
-	if line.Visibility != nil {
-		in.Visibility = *line.Visibility
-	}
-	if line.Parent != "" {
-		in.Kind = social.KindComment
-		in.Parent = stored[line.Parent]
-		if in.Parent.IsZero() && line.ParentBy != "" { // imported by another run
-			by, err := account(ctx, b, line.ParentBy, who)
-			if err != nil {
-				return in, err
+// find looks up the accounts that lines name for the first time.
+func (m *messagesRun) find(ctx context.Context, lines []messageLine) error {
+	var list []social.NewAccount
+	for _, line := range lines {
+		for _, name := range []string{line.Author, line.ParentBy} {
+			if _, known := m.names[name]; known || name == "" {
+				continue
 			}
-			if in.Parent, err = b.Messages.Imported(ctx, by, m.Source, line.Parent); err != nil {
-				return in, err
+			m.names[name] = 0
+			if a := (social.NewAccount{Name: name}); a.Check() == nil {
+				list = append(list, a)
 			}
 		}
 	}
-	if line.Kind != nil {
-		in.Kind = *line.Kind
+	ids, err := m.store.b.Accounts.Holders(ctx, list)
+	for i := range ids {
+		m.names[list[i].Name] = ids[i]
 	}
-	return in, nil
+	return err
 }
 
-func account(ctx context.Context, b *social.Backend, name string, who map[string]social.UserID) (social.UserID, error) {
-	if id := who[name]; id != 0 {
-		return id, nil
+// message turns a line into what the domain imports: names become accounts.
+func (m *messagesRun) message(line messageLine) (importedMessage, error) {
+	msg := importedMessage{line: line.at, key: line.ID, answers: line.Parent, ImportedMessage: social.ImportedMessage{
+		Author: m.names[line.Author], Source: m.Source, External: line.ID, Kind: social.KindOriginal, Content: line.Content}}
+	if msg.Author == 0 {
+		return msg, refuse(reasonNoAccount, "%.40q", line.Author)
 	}
-	id, err := b.Accounts.Resolve(ctx, social.Viewer{}, "@"+name)
-	if err != nil {
-		return 0, err
+	if line.CreatedAt != nil {
+		msg.At = *line.CreatedAt
 	}
-	who[name] = id
-	return id, nil
+	if line.Visibility != nil {
+		msg.Visibility = *line.Visibility
+	}
+	if line.Parent != "" {
+		msg.Kind = social.KindComment
+		if line.ParentBy != "" {
+			if msg.ParentBy = m.names[line.ParentBy]; msg.ParentBy == 0 {
+				return msg, refuse(reasonNoAccount, "%.40q", line.ParentBy)
+			}
+			msg.ParentExternal = line.Parent
+		}
+	}
+	if line.Kind != nil {
+		msg.Kind = *line.Kind
+	}
+	return msg, nil
 }

@@ -188,7 +188,7 @@ func TestLDBCTimelinesEqualThePlainModel(t *testing.T) {
 		t.Run(p.Name, func(t *testing.T) {
 			s := serve(t, p)
 			report, err := admin.LDBCImport{Dir: dir}.Run(t.Context(), s.b)
-			if err != nil || report.PeopleMade != 222 || report.FollowsMade != 2*825 || report.MessagesMade != 5924+2218 || report.Refused != 0 {
+			if err != nil || report.PeopleMade != 222 || report.FollowsMade != 2*825 || report.MessagesMade != 5924+2218 || report.Rejected != 0 {
 				t.Fatalf("%v: %+v", err, report)
 			}
 			again, err := admin.LDBCImport{Dir: dir}.Run(t.Context(), s.b)

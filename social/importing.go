@@ -12,8 +12,12 @@ import (
 )
 
 // ImportedMessage is one message of an import. Source and External name it where it came from, for ever: a message that
-// was imported before is not imported again. At is its original time, later than that of every message its author has;
-// Parent is what a comment or repost answers, already imported. Visibility 0 means public; a comment has its root's.
+// was imported before is not imported again. At is its original time, later than that of every message its author has; 0
+// means now. Visibility 0 means public; a comment has its root's.
+//
+// What a comment or repost answers is named in one of three ways: by its id here (Parent), by its place in the same list,
+// counted from 1, where it comes before (ParentAt), or by its author and its id under the same Source (ParentBy,
+// ParentExternal), when it was imported before.
 type ImportedMessage struct {
 	Author           UserID
 	Source, External string
@@ -21,248 +25,263 @@ type ImportedMessage struct {
 	Kind             Kind
 	Content          string
 	Visibility       Visibility
-	Parent           MessageID
+
+	Parent         MessageID
+	ParentAt       int
+	ParentBy       UserID
+	ParentExternal string
 }
 
-// ImportOutcome is what became of one message: its id, and whether it is new; or why it was refused.
+// ImportOutcome is what became of one message: its id, and whether it is new; or why it was refused. Of a message that was
+// not reached before Import failed it is the zero value.
 type ImportOutcome struct {
 	ID  MessageID
 	New bool
 	Err error
 }
 
-// importMessages bounds the messages of one transaction of an import: about 20 ms.
-const importMessages = 40
+// importing is one message on its way.
+type importing struct {
+	in     ImportedMessage
+	name   importName
+	out    *ImportOutcome
+	parent *importing // the one of the same list that it answers
+	same   *importing // the one of the same list that it repeats
+	row    *stored    // as it is to be stored, and then as it is stored
+	after  int64      // the time of what it answers: the message is later
+	refs   []*effect  // its edges, still owed
+	done   bool       // stored, found or refused
+}
+
+// once reports whether it is a repost without words: of those there is one live one for each message named.
+func (i *importing) once() bool { return i.in.Kind == KindRepost && i.in.Content == "" }
+
+func (i *importing) refuse(err error) { i.out.Err, i.row, i.done = err, nil, true }
+
+// messageImport is one call of Import.
+type messageImport struct {
+	b     *Backend
+	items []*importing
+	rows  map[MessageID]*stored // of what is answered
+	owed  []*effect             // jobs, and what is to be forgotten
+}
+
+// Import stores messages with their original times, in batches: in the order given for each author, one transaction for
+// many messages of a shard, and then the edges of comments and reposts in the order of the list, so that comments are
+// numbered in that order, whatever the shards of their authors. When it returns, all edges are applied.
+//
+// The call fails only when a shard is away; what became of the messages until then is returned with the error. After a
+// failure, or after a crash, the same messages are imported again: those that are stored are found by their names, and
+// edges that they still owe are applied in their place of the order. Until then nobody else applies them, for a day.
+func (m *Messages) Import(ctx context.Context, list []ImportedMessage) ([]ImportOutcome, error) {
+	out := make([]ImportOutcome, len(list))
+	im := &messageImport{b: m.b, items: make([]*importing, len(list)), rows: map[MessageID]*stored{}}
+	for n, in := range list {
+		im.items[n] = &importing{in: in, name: importName{in.Author, in.Source, in.External}, out: &out[n]}
+	}
+	if err := im.find(ctx); err != nil {
+		return out, err
+	}
+	stored := im.store(ctx)
+	told := m.b.cache.Invalidate(ctx, im.touched()...)
+	if stored != nil {
+		return out, fmt.Errorf("import messages: %w", stored)
+	}
+	m.b.settleTold(ctx, told, im.owed...)
+	if err := im.settleReferences(ctx); err != nil {
+		return out, fmt.Errorf("import messages: %w", err)
+	}
+	return out, nil
+}
+
+func (im *messageImport) touched() []copies.Key {
+	seen := map[UserID]bool{}
+	var keys []copies.Key
+	for _, i := range im.items {
+		if !seen[i.in.Author] {
+			seen[i.in.Author] = true
+			keys = append(keys, viewerKey(i.in.Author), timelineKey(i.in.Author))
+		}
+	}
+	return keys
+}
+
+// find recognises what was imported before, and what stands in the list twice, and reads what is answered.
+func (im *messageImport) find(ctx context.Context) error {
+	var names []importName
+	for _, i := range im.items {
+		names = append(names, i.name)
+		if i.in.ParentExternal != "" {
+			names = append(names, importName{i.in.ParentBy, i.in.Source, i.in.ParentExternal})
+		}
+	}
+	known, err := im.b.importedAlready(ctx, names)
+	if err != nil {
+		return err
+	}
+	first := make(map[importName]*importing, len(im.items))
+	for n, i := range im.items {
+		if i.same = first[i.name]; i.same != nil {
+			i.done = true
+			continue
+		}
+		first[i.name] = i
+		i.out.ID, i.done = known[i.name], !known[i.name].IsZero()
+		switch at := i.in.ParentAt; {
+		case at > 0 && at <= n:
+			i.parent = im.items[at-1]
+			if i.parent.same != nil {
+				i.parent = i.parent.same
+			}
+		case i.in.ParentExternal != "":
+			i.in.Parent = known[importName{i.in.ParentBy, i.in.Source, i.in.ParentExternal}]
+		}
+	}
+	var answered []MessageID
+	for _, i := range im.items {
+		switch {
+		case i.done:
+		case i.parent != nil && i.parent.done:
+			answered = append(answered, i.parent.out.ID)
+		default:
+			answered = append(answered, i.in.Parent)
+		}
+	}
+	return im.load(ctx, answered)
+}
+
+// load reads messages that are answered, those that are not read yet.
+func (im *messageImport) load(ctx context.Context, ids []MessageID) error {
+	ids = slices.DeleteFunc(ids, func(id MessageID) bool { return id.IsZero() || im.rows[id] != nil })
+	slices.SortFunc(ids, func(x, y MessageID) int { return cmp.Or(cmp.Compare(x.Author, y.Author), cmp.Compare(x.N, y.N)) })
+	rows, err := im.b.storedRows(ctx, slices.Compact(ids))
+	for _, row := range rows {
+		im.rows[row.id] = row
+	}
+	return err
+}
+
+// store works the list off in passes: each stores what answers nothing that is not stored yet, and comes behind nothing of
+// its author's that is not.
+func (im *messageImport) store(ctx context.Context) error {
+	todo := slices.DeleteFunc(slices.Clone(im.items), func(i *importing) bool { return i.done })
+	for len(todo) > 0 {
+		var ready []*importing
+		if ready, todo = im.ready(todo); len(ready) == 0 {
+			continue // they were all refused
+		}
+		if err := im.write(ctx, ready); err != nil {
+			return err
+		}
+		var found []MessageID // by the transaction: another run has stored it, or its author has reposted that before
+		for _, i := range ready {
+			if i.row == nil && i.out.Err == nil {
+				found = append(found, i.out.ID)
+			}
+		}
+		if err := im.load(ctx, found); err != nil {
+			return err
+		}
+	}
+	for _, i := range im.items {
+		if i.same != nil {
+			*i.out = ImportOutcome{ID: i.same.out.ID, Err: i.same.out.Err}
+		}
+	}
+	return nil
+}
+
+// ready splits off what can be stored now, and refuses what never can. The first of the list always goes one of the ways.
+func (im *messageImport) ready(todo []*importing) (ready, rest []*importing) {
+	waits := map[UserID]bool{}
+	for _, i := range todo {
+		if waits[i.in.Author] || i.parent != nil && !i.parent.done {
+			waits[i.in.Author] = true
+			rest = append(rest, i)
+			continue
+		}
+		parent := im.rows[i.in.Parent]
+		if p := i.parent; p != nil {
+			parent = cmp.Or(p.row, im.rows[p.out.ID])
+		}
+		if err := im.b.prepareImport(i, parent); err != nil {
+			i.refuse(err)
+			continue
+		}
+		ready = append(ready, i)
+	}
+	return ready, rest
+}
+
+// write stores messages, the shards side by side. Those of an author lie together: that is fewer rows of accounts and jobs.
+func (im *messageImport) write(ctx context.Context, ready []*importing) error {
+	byAuthor := func(i *importing) sharding.Bucket { return im.b.bucket(i.in.Author) }
+	slices.SortStableFunc(ready, func(x, y *importing) int {
+		return cmp.Or(cmp.Compare(byAuthor(x), byAuthor(y)), cmp.Compare(x.in.Author, y.in.Author))
+	})
+	return writeByShard(ctx, im.b.Cluster, ready, byAuthor, importMessages, func(ctx context.Context, tx *sharding.Tx, part []*importing) (func(), error) {
+		batch, err := im.b.importBatch(ctx, tx, part)
+		if err != nil {
+			return nil, err
+		}
+		return func() {
+			batch.committed()
+			im.owed = append(im.owed, batch.owed...)
+		}, nil
+	})
+}
+
+// What an import refuses of a message, beside what Publish does.
+var (
+	errOutOfOrder     = errors.New("older than the author's newest message: import in the order of time")
+	errImportName     = errorf(CodeInvalid, "/id", "a source and an id of 1 to 100 bytes each name an imported message")
+	errImportAhead    = errorf(CodeInvalid, "/created_at", "its time has not come yet")
+	errImportNoParent = errorf(CodeInvalid, "/parent", "what this message answers has not been imported")
+	errImportOlder    = errorf(CodeInvalid, "/created_at", "older than what it answers")
+	errImportLimited  = errorf(CodeLimitedAudience, "/parent", "only public messages that are not comments can be reposted")
+	errImportNobody   = errorf(CodeTokenInvalid, "/author", "this account is not in use any more")
+)
 
 // importAhead is how far ahead of this machine's clock an original time may be: 5 s.
 const importAhead = 5_000
 
-// importing is one message on its way.
-type importing struct {
-	in  ImportedMessage
-	row *stored
-	out *ImportOutcome
-	pub publication
-}
-
-// Import stores messages with their original times, in batches: in the order given for each author, one transaction for
-// many messages of a shard, one fan-out job for each author and batch. The whole call fails only when a shard is away;
-// what was stored until then is found again by its key when the import is run again.
-func (m *Messages) Import(ctx context.Context, list []ImportedMessage) ([]ImportOutcome, error) {
-	b := m.b
-	out := make([]ImportOutcome, len(list))
-	parents, err := b.importParents(ctx, list)
-	if err != nil {
-		return nil, err
-	}
-	known, err := b.importedAlready(ctx, list)
-	if err != nil {
-		return nil, err
-	}
-	var todo []*importing
-	for i, in := range list {
-		if id, ok := known[importName{in.Author, in.Source, in.External}]; ok {
-			out[i].ID = id
-			continue
-		}
-		row, pub, err := b.importRow(in, parents)
-		if err != nil {
-			out[i].Err = err
-			continue
-		}
-		todo = append(todo, &importing{in, row, &out[i], pub})
-	}
-	byAuthor := func(i *importing) sharding.Bucket { return b.bucket(i.in.Author) }
-	var owed []*effect
-	err = writeByShard(ctx, b.Cluster, todo, byAuthor, importMessages, func(ctx context.Context, tx *sharding.Tx, part []*importing) (func(), error) {
-		effs, err := b.importBatch(ctx, tx, part)
-		return func() { owed = append(owed, effs...) }, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("import messages: %w", err)
-	}
-	seen := map[UserID]bool{}
-	var touched []copies.Key
-	for _, in := range list {
-		if !seen[in.Author] {
-			seen[in.Author] = true
-			touched = append(touched, viewerKey(in.Author), timelineKey(in.Author))
-		}
-	}
-	b.settleTold(ctx, b.cache.Invalidate(ctx, touched...), inOrderOfTime(owed)...)
-	return out, nil
-}
-
-// inOrderOfTime sorts effects so that comments are numbered as they were written, and not by their authors' shards.
-func inOrderOfTime(effs []*effect) []*effect {
-	at := make(map[*effect]int64, len(effs))
-	for _, e := range effs {
-		var p referencePayload
-		if e.kind == effReference && e.decode(&p) == nil {
-			at[e] = p.Time
-		}
-	}
-	slices.SortStableFunc(effs, func(x, y *effect) int { return cmp.Compare(at[x], at[y]) })
-	return effs
-}
-
-// importName names an imported message as its author's shard remembers it.
-type importName struct {
-	author           UserID
-	source, external string
-}
-
-// importedAlready finds in one batch what an earlier run has stored. It saves a resumed import the transactions; the
-// transaction that stores a message looks again.
-func (b *Backend) importedAlready(ctx context.Context, list []ImportedMessage) (map[importName]MessageID, error) {
-	type found struct {
-		name importName
-		n    int64
-	}
-	names := make([]importName, len(list))
-	for i, in := range list {
-		names[i] = importName{in.Author, in.Source, in.External}
-	}
-	rows, err := gather(ctx, b.Cluster, names, func(n importName) UserID { return n.author },
-		func(ctx context.Context, r *sharding.Reader, part []importName, out []found) ([]found, error) {
-			args := make([]any, 0, 4*len(part))
-			for _, n := range part {
-				args = append(args, b.bucket(n.author), int64(n.author), []byte(n.source), []byte(n.external))
-			}
-			rows, err := r.Query(ctx, `
-				SELECT user_id, source, external_id, msg_id FROM import_key {primary}
-				WHERE `+r.Dialect().In("bucket, user_id, source, external_id", len(part)), args...)
-			if err != nil {
-				return nil, err
-			}
-			defer rows.Close()
-			for rows.Next() {
-				var f found
-				if err := rows.Scan(&f.name.author, &f.name.source, &f.name.external, &f.n); err != nil {
-					return nil, err
-				}
-				out = append(out, f)
-			}
-			return out, rows.Err()
-		})
-	if err != nil {
-		return nil, fmt.Errorf("look up what was imported before: %w", err)
-	}
-	known := make(map[importName]MessageID, len(rows))
-	for _, f := range rows {
-		known[f.name] = MessageID{f.name.author, f.n}
-	}
-	return known, nil
-}
-
-func (b *Backend) importParents(ctx context.Context, list []ImportedMessage) (map[MessageID]*stored, error) {
-	var ids []MessageID
-	parents := map[MessageID]*stored{}
-	for _, in := range list {
-		if !in.Parent.IsZero() && parents[in.Parent] == nil {
-			parents[in.Parent] = &stored{}
-			ids = append(ids, in.Parent)
-		}
-	}
-	rows, err := b.storedRows(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	clear(parents)
-	for _, row := range rows {
-		parents[row.id] = row
-	}
-	return parents, nil
-}
-
-// importRow checks a message as the verbs would, but for who may see what: an import speaks for everybody.
-func (b *Backend) importRow(in ImportedMessage, parents map[MessageID]*stored) (*stored, publication, error) {
-	p := publication{at: int64(in.At), from: &origin{in.Source, in.External}}
+// prepareImport checks a message as the verbs would, but for who may see what: an import speaks for everybody. It fills in
+// what is to be stored.
+func (b *Backend) prepareImport(i *importing, parent *stored) error {
+	in := i.in
 	if len(in.Source) == 0 || len(in.Source) > 100 || len(in.External) == 0 || len(in.External) > 100 {
-		return nil, p, errorf(CodeInvalid, "/id", "a source and an id of 1 to 100 bytes each name an imported message")
+		return errImportName
 	}
-	if in.Visibility == 0 {
-		in.Visibility = VisibilityPublic
-	}
-	row := &stored{kind: in.Kind, live: true, visibility: in.Visibility, rootVisibility: in.Visibility, content: in.Content}
-	if in.Kind != KindRepost || in.Content != "" {
+	visibility := cmp.Or(in.Visibility, VisibilityPublic)
+	i.row = &stored{kind: in.Kind, live: true, visibility: visibility, rootVisibility: visibility, content: in.Content}
+	if !i.once() {
 		if err := b.checkContent(in.Content); err != nil {
-			return nil, p, err
+			return err
 		}
 	}
-	if p.at > b.now()+importAhead {
-		return nil, p, errorf(CodeInvalid, "/created_at", "%s has not come yet", in.At)
+	if int64(in.At) > b.now()+importAhead {
+		return errImportAhead
 	}
 	if in.Kind == KindOriginal {
-		return row, p, nil
+		return nil
 	}
-	parent := parents[in.Parent]
 	if parent == nil {
-		return nil, p, errorf(CodeInvalid, "/parent", "what this message answers has not been imported")
+		return errImportNoParent
 	}
-	row.parent, row.origin, p.after = parent.id, parent.id, parent.timeMS
-	if p.at <= parent.timeMS && p.at != 0 {
-		return nil, p, errorf(CodeInvalid, "/created_at", "older than what it answers")
+	if int64(in.At) <= parent.timeMS && in.At != 0 {
+		return errImportOlder
 	}
+	i.row.parent, i.row.origin, i.after = parent.id, parent.id, parent.timeMS
 	if parent.kind == in.Kind {
-		row.origin = parent.origin
+		i.row.origin = parent.origin
 	}
 	if in.Kind == KindComment {
-		row.visibility, row.rootVisibility = parent.rootVisibility, parent.rootVisibility
-		return row, p, nil
+		i.row.visibility, i.row.rootVisibility = parent.rootVisibility, parent.rootVisibility
+		return nil
 	}
 	if parent.visibility.Limited() || parent.kind == KindComment {
-		return nil, p, errorf(CodeLimitedAudience, "/parent", "only public messages that are not comments can be reposted")
+		return errImportLimited
 	}
-	row.visibility, row.rootVisibility = VisibilityPublic, VisibilityPublic
-	p.once = in.Content == ""
-	return row, p, nil
-}
-
-// importBatch stores messages of several authors of one shard, each author's in the order given.
-func (b *Backend) importBatch(ctx context.Context, tx *sharding.Tx, part []*importing) ([]*effect, error) {
-	var effs []*effect
-	jobs := map[UserID]*[]int64{}
-	var order []UserID
-	for _, i := range part {
-		if jobs[i.in.Author] == nil {
-			jobs[i.in.Author] = new([]int64)
-			order = append(order, i.in.Author)
-		}
-		pub := i.pub
-		pub.jobs = jobs[i.in.Author]
-		row := *i.row
-		created, more, err := b.storeTx(ctx, tx, i.in.Author, &row, pub)
-		var refused *Error
-		if errors.Is(err, errOutOfOrder) || errors.As(err, &refused) {
-			i.out.Err = err
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		*i.out = ImportOutcome{ID: row.id, New: created}
-		effs = append(effs, more...)
-	}
-	var bulk []*effect
-	for _, author := range order {
-		if ns := *jobs[author]; len(ns) > 0 {
-			bulk = append(bulk, b.newEffect(author, effFanout, author, deliveryPayload{N: ns[0], More: ns[1:]}))
-		}
-	}
-	return append(effs, bulk...), b.emit(ctx, tx, bulk...)
-}
-
-// Imported looks up what an external message became; zero where it was not imported.
-func (m *Messages) Imported(ctx context.Context, author UserID, source, external string) (MessageID, error) {
-	var n int64
-	err := m.b.Cluster.Read(ctx, int64(author), func(ctx context.Context, r *sharding.Reader) error {
-		var err error
-		n, err = m.b.importedBefore(ctx, r, author, origin{source, external})
-		return err
-	})
-	if err != nil || n == 0 {
-		return MessageID{}, err
-	}
-	return MessageID{author, n}, nil
+	i.row.visibility, i.row.rootVisibility = VisibilityPublic, VisibilityPublic
+	return nil
 }

@@ -2,7 +2,6 @@ package social
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -179,18 +178,9 @@ func (b *Backend) repostable(ctx context.Context, v Viewer, id MessageID) (*stor
 // publication is how a message is to be stored.
 type publication struct {
 	key   KeyUse
-	after int64    // the time of what it refers to: the message is later
-	once  bool     // a repost without words: one live one for each message named
-	at    int64    // an import's original time; 0 for now
-	from  *origin  // an import's key
-	jobs  *[]int64 // an import gathers here what fan-out has to carry, for one job together
+	after int64 // the time of what it refers to: the message is later
+	once  bool  // a repost without words: one live one for each message named
 }
-
-// origin names a message in the system that it was imported from.
-type origin struct{ source, external string }
-
-// errOutOfOrder says that an imported message is older than the author's newest.
-var errOutOfOrder = errors.New("older than the author's newest message: import in the order of time")
 
 // store is the publishing transaction: key, number, message, own entry, job and edges, all in the author's shard, under
 // the author's row lock. It fills msg in and reports whether it is new; a wordless repost may be the one already there.
@@ -231,13 +221,6 @@ func (b *Backend) storeTx(ctx context.Context, tx *sharding.Tx, author UserID, m
 			return false, nil, err
 		}
 	}
-	if p.from != nil {
-		known, err := b.importedBefore(ctx, tx, author, *p.from)
-		if err != nil || known != 0 {
-			msg.id = MessageID{author, known}
-			return false, nil, err
-		}
-	}
 	if p.once {
 		if have, err := b.liveRepost(ctx, tx, author, msg.parent); err != nil || have != 0 {
 			msg.id = MessageID{author, have}
@@ -250,25 +233,15 @@ func (b *Backend) storeTx(ctx context.Context, tx *sharding.Tx, author UserID, m
 	msg.id = MessageID{author, acc.msgCount + 1}
 	msg.clock = acc.clock + 1
 	msg.timeMS = max(b.now(), acc.lastTimeMS+1, p.after+1)
-	if p.at != 0 {
-		if msg.timeMS = p.at; p.at <= acc.lastTimeMS {
-			return false, nil, errOutOfOrder
-		}
-	}
-	if err := insertMessage(ctx, tx, bucket, msg); err != nil {
+	if err := b.insertMessages(ctx, tx, msg); err != nil {
 		return false, nil, err
-	}
-	if p.from != nil {
-		if err := b.rememberImport(ctx, tx, author, *p.from, msg.id.N); err != nil {
-			return false, nil, err
-		}
 	}
 	if p.once {
 		if err := putRepost(ctx, tx, bucket, author, msg.parent, msg.id.N, stateLive); err != nil {
 			return false, nil, err
 		}
 	}
-	effs, err := b.distribute(ctx, tx, acc, msg, p.jobs)
+	effs, err := b.distribute(ctx, tx, acc, msg)
 	if err != nil {
 		return false, nil, err
 	}
@@ -288,52 +261,70 @@ func (b *Backend) inTimelines(msg *stored) bool {
 
 // distribute writes the author's own entry and what is owed elsewhere. Without fans there is no job: a fan row that comes
 // later fixes its backfill under the author's row lock, which this transaction holds.
-func (b *Backend) distribute(ctx context.Context, tx *sharding.Tx, acc *accountRow, msg *stored, gather *[]int64) ([]*effect, error) {
+func (b *Backend) distribute(ctx context.Context, tx *sharding.Tx, acc *accountRow, msg *stored) ([]*effect, error) {
 	var effs []*effect
 	if b.inTimelines(msg) {
-		if err := putOwnEntry(ctx, tx, b.bucket(acc.id), msg); err != nil {
+		if err := b.putOwnEntries(ctx, tx, msg); err != nil {
 			return nil, err
 		}
-		switch {
-		case acc.fansCount == 0 || msg.visibility == VisibilityPrivate:
-		case gather != nil:
-			*gather = append(*gather, msg.id.N)
-		default:
+		if acc.fansCount > 0 && msg.visibility != VisibilityPrivate {
 			effs = append(effs, b.newEffect(acc.id, effFanout, acc.id, deliveryPayload{N: msg.id.N}))
 		}
 	}
 	effs = append(effs, b.references(msg, stateLive)...)
-	if len(effs) == 0 && b.inTimelines(msg) && (gather == nil || len(*gather) == 0) {
+	if len(effs) == 0 && b.inTimelines(msg) {
 		effs = append(effs, b.forgetting(acc.id, timelineKey(acc.id)))
 	}
 	return effs, b.emit(ctx, tx, effs...)
 }
 
-func insertMessage(ctx context.Context, tx *sharding.Tx, bucket sharding.Bucket, msg *stored) error {
-	_, err := tx.Exec(ctx, sharding.Key("msg_info", bucket, int64(msg.id.Author), msg.id.N), `
-		INSERT INTO msg_info (bucket, user_id, msg_id, kind, state, visibility, root_visibility, clock, time_ms,
-			parent_id, parent_msg_id, origin_id, origin_msg_id, content,
-			commented_count, transferred_count, comment_count, transfer_count, like_count)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0)`,
-		bucket, int64(msg.id.Author), msg.id.N, int(msg.kind), stateLive, int(msg.visibility), int(msg.rootVisibility), msg.clock, msg.timeMS,
-		int64(msg.parent.Author), msg.parent.N, int64(msg.origin.Author), msg.origin.N, msg.content)
-	if err != nil {
-		return fmt.Errorf("store message: %w", err)
+// insertBytes bounds the words of one statement: well below what MySQL and MariaDB take by default (16 MiB).
+const insertBytes = 4 << 20
+
+// insertMessages stores messages of one shard, maxTxRows at most.
+func (b *Backend) insertMessages(ctx context.Context, tx *sharding.Tx, list ...*stored) error {
+	for len(list) > 0 {
+		n, size := 0, 0
+		args := make([]any, 0, 14*len(list))
+		for ; n < len(list) && (n == 0 || size+len(list[n].content) <= insertBytes); n++ {
+			msg := list[n]
+			size += len(msg.content)
+			args = append(args, b.bucket(msg.id.Author), int64(msg.id.Author), msg.id.N, int(msg.kind), stateLive, int(msg.visibility),
+				int(msg.rootVisibility), msg.clock, msg.timeMS, int64(msg.parent.Author), msg.parent.N, int64(msg.origin.Author), msg.origin.N, msg.content)
+		}
+		const row = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0)`
+		_, err := tx.Exec(ctx, sharding.KeysIn("msg_info", args, 14, 3), `
+			INSERT INTO msg_info (bucket, user_id, msg_id, kind, state, visibility, root_visibility, clock, time_ms,
+				parent_id, parent_msg_id, origin_id, origin_msg_id, content,
+				commented_count, transferred_count, comment_count, transfer_count, like_count)
+			VALUES `+row+strings.Repeat(", "+row, n-1), args...)
+		if err != nil {
+			return fmt.Errorf("store messages: %w", err)
+		}
+		list = list[n:]
 	}
 	return nil
 }
 
-func putOwnEntry(ctx context.Context, tx *sharding.Tx, bucket sharding.Bucket, msg *stored) error {
-	limited := 0
-	if msg.visibility.Limited() {
-		limited = 1
+// putOwnEntries puts messages of one shard, maxTxRows at most, into their authors' own timelines.
+func (b *Backend) putOwnEntries(ctx context.Context, tx *sharding.Tx, list ...*stored) error {
+	if len(list) == 0 {
+		return nil
 	}
-	author := int64(msg.id.Author)
-	_, err := tx.Exec(ctx, sharding.Key("msg_index", bucket, author, msg.timeMS, author, msg.id.N), `
+	args := make([]any, 0, 9*len(list))
+	for _, msg := range list {
+		limited := 0
+		if msg.visibility.Limited() {
+			limited = 1
+		}
+		author := int64(msg.id.Author)
+		args = append(args, b.bucket(msg.id.Author), author, msg.timeMS, author, msg.id.N, 0, stateLive, int(msg.kind), limited)
+	}
+	_, err := tx.Exec(ctx, sharding.KeysIn("msg_index", args, 9, 5), `
 		INSERT INTO msg_index (bucket, user_id, time_ms, author_id, msg_id, rev, state, kind, limited)
-		VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)`, bucket, author, msg.timeMS, author, msg.id.N, stateLive, int(msg.kind), limited)
+		VALUES `+sharding.Values(9, len(list)), args...)
 	if err != nil {
-		return fmt.Errorf("store own entry: %w", err)
+		return fmt.Errorf("store own entries: %w", err)
 	}
 	return nil
 }

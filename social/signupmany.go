@@ -10,14 +10,22 @@ import (
 )
 
 // NewAccount is an account to be made by an import: without a password, so that nobody can log in to it until an operator
-// gives it one.
-type NewAccount struct{ Name, DisplayName string }
+// gives it one. At is since when it has been there; 0 means now.
+type NewAccount struct {
+	Name, DisplayName string
+	At                Millis
+}
+
+// Check says why the account could not be made, whoever has its name. Errors: malformed, name_invalid, too_long.
+func (n NewAccount) Check() error {
+	return cmp.Or(checkName(n.Name), checkText(n.DisplayName, "/display_name", "display name", MaxDisplayRunes))
+}
 
 // CreateMany makes the accounts whose names nobody has, in batches, and returns who has each name, in the order given,
 // with the number of new ones. It can be run again.
 func (a *Accounts) CreateMany(ctx context.Context, list []NewAccount) (ids []UserID, made int, err error) {
 	for _, n := range list {
-		if err := cmp.Or(checkName(n.Name), checkText(n.DisplayName, "/display_name", "display name", MaxDisplayRunes)); err != nil {
+		if err := n.Check(); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -26,7 +34,7 @@ func (a *Accounts) CreateMany(ctx context.Context, list []NewAccount) (ids []Use
 		return nil, 0, err
 	}
 	var missing []*accountRow
-	display := map[UserID]string{}
+	given := map[UserID]NewAccount{}
 	asked := map[string]bool{}
 	for _, n := range list {
 		folded := foldName(n.Name)
@@ -39,9 +47,10 @@ func (a *Accounts) CreateMany(ctx context.Context, list []NewAccount) (ids []Use
 			return nil, 0, err
 		}
 		missing = append(missing, &accountRow{id: UserID(id), name: n.Name})
-		display[UserID(id)] = cmp.Or(n.DisplayName, n.Name)
+		n.DisplayName = cmp.Or(n.DisplayName, n.Name)
+		given[UserID(id)] = n
 	}
-	if err := a.createMany(ctx, missing, display); err != nil {
+	if err := a.createMany(ctx, missing, given); err != nil {
 		return nil, 0, err
 	}
 	if holders, err = a.holders(ctx, list); err != nil {
@@ -55,7 +64,7 @@ func (a *Accounts) CreateMany(ctx context.Context, list []NewAccount) (ids []Use
 		if id == 0 {
 			return nil, made, &sharding.UnavailableError{Where: "the shard of the name " + n.Name, Err: errNameOpen}
 		}
-		if display[id] != "" {
+		if given[id].Name != "" {
 			made++
 		}
 		ids = append(ids, id)
@@ -65,7 +74,7 @@ func (a *Accounts) CreateMany(ctx context.Context, list []NewAccount) (ids []Use
 
 var errNameOpen = fmt.Errorf("the claim to it is still on its way")
 
-func (a *Accounts) createMany(ctx context.Context, list []*accountRow, display map[UserID]string) error {
+func (a *Accounts) createMany(ctx context.Context, list []*accountRow, given map[UserID]NewAccount) error {
 	b := a.b
 	byOwner := func(acc *accountRow) sharding.Bucket { return b.bucket(acc.id) }
 	for chunk := range slices.Chunk(list, maxTxRows) {
@@ -73,7 +82,11 @@ func (a *Accounts) createMany(ctx context.Context, list []*accountRow, display m
 		err := writeByShard(ctx, b.Cluster, chunk, byOwner, applyBatch, func(ctx context.Context, tx *sharding.Tx, part []*accountRow) (func(), error) {
 			var claims []*effect
 			for _, acc := range part {
-				if err := insertAccount(ctx, tx, b.bucket(acc.id), acc.id, acc.name, display[acc.id], "", b.now()); err != nil {
+				since := b.now()
+				if at := int64(given[acc.id].At); at > 0 && at < since {
+					since = at
+				}
+				if err := insertAccount(ctx, tx, b.bucket(acc.id), acc.id, acc.name, given[acc.id].DisplayName, "", since); err != nil {
 					return nil, err
 				}
 				claims = append(claims, b.newEffect(acc.id, effClaimName, 0, claimPayload{Name: foldName(acc.name)}))

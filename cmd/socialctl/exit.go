@@ -55,11 +55,14 @@ func exitCode(err error) int {
 	var exit *exitError
 	var invalid *configs.ConfigError
 	var usage *admin.UsageError
+	var refused *admin.RefusedError
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &exit):
 		return exit.code
+	case errors.As(err, &refused):
+		return exitProblems
 	case errors.Is(err, admin.ErrStopped):
 		return exitStoppedEarly
 	case errors.Is(err, sharding.ErrJobHeld):

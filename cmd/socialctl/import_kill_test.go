@@ -59,7 +59,7 @@ func TestAnImportKilledAndRunAgainDoublesNothing(t *testing.T) {
 					t.Fatalf("no run of %s was killed: the test shows nothing", args[1])
 				}
 				again, done := killedRun(t, nil, 0, program, append(args, "--config", config, "-o", "json", "--no-progress"))
-				if !done || again.PeopleMade+again.FollowsMade+again.MessagesMade+again.Refused != 0 {
+				if !done || again.PeopleMade+again.FollowsMade+again.MessagesMade+again.Rejected != 0 {
 					t.Fatalf("another run of %s: %+v", args[1], again)
 				}
 				if args[1] == "ldbc" && (again.People != 222 || again.Follows != 1650 || again.Messages != 8142) {
