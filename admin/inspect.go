@@ -11,7 +11,7 @@ import (
 	"socialctl/social"
 )
 
-// rowsShown bounds the rows of one table that an inspection shows: of sessions and of what is owed there may be many.
+// rowsShown bounds the rows of what an account owes that an inspection of the account shows; `inspect outbox` goes on.
 const rowsShown = 50
 
 // InspectUser reads an account's rows: its own, its name's, its sessions, and what it owes. The error for nobody is
@@ -27,7 +27,7 @@ func InspectUser(ctx context.Context, b *social.Backend, ref string) ([]Row, err
 		all = nil
 		for _, q := range []struct{ table, rest string }{
 			{"user_info", ""},
-			{"session", fmt.Sprintf(" ORDER BY created_ms DESC LIMIT %d", rowsShown)},
+			{"session", " ORDER BY created_ms DESC"}, // session.max_per_account at most
 			{"outbox", fmt.Sprintf(" ORDER BY event_id LIMIT %d", rowsShown)},
 		} {
 			rows, err := readRows(ctx, r, q.table, `WHERE bucket = ? AND user_id = ?`+q.rest, bucket, int64(account.ID))
@@ -116,20 +116,40 @@ func InspectMessage(ctx context.Context, b *social.Backend, id social.MessageID)
 
 // jobsAbout returns the author's fan-outs and removals of the message, from the newest of what the author owes.
 func jobsAbout(ctx context.Context, r *sharding.Reader, bucket sharding.Bucket, id social.MessageID) ([]Row, error) {
-	rows, err := readRows(ctx, r, "outbox", `WHERE bucket = ? AND user_id = ? ORDER BY event_id DESC LIMIT 1000`, bucket, int64(id.Author))
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(rows, func(row Row) bool {
+	return owedWhere(ctx, r, `bucket = ? AND user_id = ?`, []any{bucket, int64(id.Author)}, func(row Row) bool {
 		var about struct {
 			N    int64   `json:"n"`
 			More []int64 `json:"more"`
 		}
 		if json.Unmarshal([]byte(row.Fields.Text("payload")), &about) != nil {
-			return true // another kind's, whose fields mean something else
+			return false // another kind's, whose fields mean something else
 		}
-		return about.N != id.N && !slices.Contains(about.More, id.N)
-	}), nil
+		return about.N == id.N || slices.Contains(about.More, id.N)
+	})
+}
+
+// owedWhere reads all rows of the outbox that a condition chooses and that are wanted, a page at a time.
+func owedWhere(ctx context.Context, r *sharding.Reader, where string, args []any, wanted func(Row) bool) ([]Row, error) {
+	const most = 1000
+	var all []Row
+	after := []any{-1, 0, 0} // the last key of the page before
+	for {
+		rows, err := readRows(ctx, r, "outbox", `WHERE `+where+` AND (bucket, user_id, event_id) > (?, ?, ?)
+			ORDER BY bucket, user_id, event_id LIMIT ?`, append(append(slices.Clone(args), after...), most)...)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			if wanted(row) {
+				all = append(all, row)
+			}
+		}
+		if len(rows) < most {
+			return all, nil
+		}
+		last := rows[len(rows)-1]
+		after = []any{last.Bucket, last.Fields.Int("user_id"), last.Fields.Int("event_id")}
+	}
 }
 
 func edgeRows(ctx context.Context, b *social.Backend, on, by social.MessageID) ([]Row, error) {
@@ -198,8 +218,8 @@ func relationRows(ctx context.Context, b *social.Backend, from, to social.UserID
 		if err != nil {
 			return err
 		}
-		owed, err = readRows(ctx, r, "outbox", `WHERE bucket = ? AND user_id = ? AND target = ? AND target <> user_id ORDER BY event_id LIMIT ?`,
-			bucket, int64(from), int64(to), rowsShown)
+		owed, err = owedWhere(ctx, r, `bucket = ? AND user_id = ? AND target = ? AND target <> user_id`,
+			[]any{bucket, int64(from), int64(to)}, func(Row) bool { return true })
 		if err != nil {
 			return err
 		}
@@ -213,19 +233,15 @@ func relationRows(ctx context.Context, b *social.Backend, from, to social.UserID
 // importedFollows returns the chunks of imported follows, of whomever of this shard they are, that have the follow in
 // them and are still owed.
 func importedFollows(ctx context.Context, r *sharding.Reader, from, to social.UserID) ([]Row, error) {
-	rows, err := readRows(ctx, r, "outbox", `WHERE target = 0 LIMIT 1000`)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(rows, func(row Row) bool {
+	return owedWhere(ctx, r, `target = 0`, nil, func(row Row) bool {
 		var chunk struct {
 			Edges [][3]int64 `json:"edges"`
 		}
 		if json.Unmarshal([]byte(row.Fields.Text("payload")), &chunk) != nil {
-			return true
+			return false
 		}
-		return !slices.ContainsFunc(chunk.Edges, func(e [3]int64) bool { return e[0] == int64(from) && e[1] == int64(to) })
-	}), nil
+		return slices.ContainsFunc(chunk.Edges, func(e [3]int64) bool { return e[0] == int64(from) && e[1] == int64(to) })
+	})
 }
 
 // disagreements compares what from has decided about to with what is known of it on the other side.

@@ -114,7 +114,9 @@ type Rate struct {
 
 // Session holds the rules of sessions.
 type Session struct {
-	TTL time.Duration `mapstructure:"ttl" default:"90d" min:"1m" max:"3650d" doc:"Time without use after which a session ends."`
+	TTL time.Duration `mapstructure:"ttl" default:"90d" min:"1m" max:"3650d" doc:"Time after which a session ends, counted from the log-in."`
+
+	MaxPerAccount int `mapstructure:"max_per_account" default:"100" min:"1" max:"1000" doc:"Sessions of one account; a log-in beyond it ends the one that was used longest ago."`
 }
 
 // Embedded is the layout of a new data folder.

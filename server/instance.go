@@ -25,6 +25,7 @@ type Bounds struct {
 	BioLength         int      `json:"bio_length" doc:"Longest description of oneself, in characters."`
 	PasswordMinBytes  int      `json:"password_min_bytes"`
 	PasswordMaxBytes  int      `json:"password_max_bytes"`
+	SessionsMax       int      `json:"sessions_max" doc:"Sessions of one account; a log-in beyond it ends the one that was used longest ago."`
 	BodyBytes         int64    `json:"body_bytes" doc:"Largest request body."`
 	PageDefault       int      `json:"page_default" doc:"Entries of a list unless told."`
 	PageMax           int      `json:"page_max" doc:"Entries of a list at most."`
@@ -48,7 +49,7 @@ func (s *Server) getInstance(_ context.Context, _ *call, _ *struct{}) (reply, er
 			MessageLength: s.cfg.Message.MaxLength, MessageBytes: s.cfg.Message.MaxLength * social.BytesPerGrapheme,
 			NameLength: social.MaxNameRunes, DisplayNameLength: social.MaxDisplayRunes, BioLength: social.MaxBioRunes,
 			PasswordMinBytes: social.MinPassword, PasswordMaxBytes: social.MaxPassword,
-			BodyBytes: s.cfg.HTTP.BodyLimit, PageDefault: social.DefaultPage, PageMax: social.MaxPage, IDsMax: maxIDs, CommentPage: social.CommentPageSize,
+			SessionsMax: s.cfg.Session.MaxPerAccount, BodyBytes: s.cfg.HTTP.BodyLimit, PageDefault: social.DefaultPage, PageMax: social.MaxPage, IDsMax: maxIDs, CommentPage: social.CommentPageSize,
 			MediaTypes: []string{},
 		},
 		Visibilities: visibilities(), Features: features,

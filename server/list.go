@@ -110,10 +110,10 @@ func messagePage(c *call, p social.Page[*social.Message]) reply {
 	return out
 }
 
-// accountPage answers a list of accounts.
-func accountPage(c *call, p social.Page[social.Account]) reply {
+// pageOf answers a page of any list.
+func pageOf[T any](c *call, p social.Page[T]) reply {
 	if p.Items == nil {
-		p.Items = []social.Account{}
+		p.Items = []T{}
 	}
 	out := jsonReply(http.StatusOK, p)
 	out.set("Link", c.links(p.NextCursor, p.PrevCursor))

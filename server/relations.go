@@ -49,7 +49,7 @@ func (s *Server) listOf(list func(context.Context, social.Viewer, social.UserID,
 		if err != nil {
 			return reply{}, err
 		}
-		return accountPage(c, page), nil
+		return pageOf(c, page), nil
 	}
 }
 
@@ -60,6 +60,6 @@ func (s *Server) ownList(list func(context.Context, social.Viewer, social.PageRe
 		if err != nil {
 			return reply{}, err
 		}
-		return accountPage(c, page), nil
+		return pageOf(c, page), nil
 	}
 }

@@ -23,7 +23,7 @@ func (s *Server) addRoutes() {
 
 	add(s, route{"POST", "/v1/accounts", "signUp", no, classSignup, 201, social.Granted{}, 0, "Sign up"}, s.signUp)
 	add(s, route{"POST", "/v1/sessions", "logIn", no, classLogin, 201, social.Granted{}, 0, "Log in"}, s.logIn)
-	add(s, route{"GET", "/v1/sessions", "listSessions", yes, read, 200, Items[social.Session]{}, 0, "One's sessions"}, s.listSessions)
+	add(s, route{"GET", "/v1/sessions", "listSessions", yes, read, 200, social.Page[social.Session]{}, 0, "One's sessions"}, s.listSessions)
 	add(s, route{"DELETE", "/v1/sessions/{id}", "endSession", yes, write, 204, nil, 0, "End a session, or log out"}, s.endSession)
 
 	add(s, route{"GET", "/v1/accounts", "getAccounts", opt, read, 200, Items[account]{}, 0, "Accounts by id"}, s.getAccounts)

@@ -24,12 +24,12 @@ func (s *Server) logIn(ctx context.Context, c *call, in *struct{ Body LogInReque
 	return jsonReply(http.StatusCreated, granted), nil
 }
 
-func (s *Server) listSessions(ctx context.Context, c *call, _ *struct{}) (reply, error) {
-	all, err := s.b.Sessions.List(ctx, c.viewer)
+func (s *Server) listSessions(ctx context.Context, c *call, in *PageInput) (reply, error) {
+	page, err := s.b.Sessions.List(ctx, c.viewer, in.request())
 	if err != nil {
 		return reply{}, err
 	}
-	return items(all), nil
+	return pageOf(c, page), nil
 }
 
 func (s *Server) endSession(ctx context.Context, c *call, in *struct {

@@ -303,12 +303,29 @@ type JobRow struct {
 	UpdatedMS  int64
 }
 
-// Jobs lists the jobs that have ever run, by name, at most 1,000.
+// Jobs lists the jobs that have ever run, by name.
 func (c *Cluster) Jobs(ctx context.Context) ([]JobRow, error) {
+	var all []JobRow
+	for after := ""; ; {
+		page, err := c.jobsAfter(ctx, after)
+		if err != nil {
+			return nil, c.meta.wrap(fmt.Errorf("read jobs: %w", err))
+		}
+		if all = append(all, page...); len(page) < jobPage {
+			return all, nil
+		}
+		after = page[len(page)-1].Name
+	}
+}
+
+// jobPage bounds the rows of one statement.
+const jobPage = 1000
+
+func (c *Cluster) jobsAfter(ctx context.Context, after string) ([]JobRow, error) {
 	rows, err := c.meta.read.QueryContext(ctx, `
-		SELECT name, holder, lease_until, checkpoint, updated_ms FROM job ORDER BY name LIMIT 1000`)
+		SELECT name, holder, lease_until, checkpoint, updated_ms FROM job WHERE name > ? ORDER BY name LIMIT ?`, []byte(after), jobPage)
 	if err != nil {
-		return nil, c.meta.wrap(fmt.Errorf("read jobs: %w", err))
+		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
 	var out []JobRow
@@ -321,5 +338,5 @@ func (c *Cluster) Jobs(ctx context.Context) ([]JobRow, error) {
 		j.Name, j.Holder, j.Checkpoint = string(name), string(holder), string(checkpoint)
 		out = append(out, j)
 	}
-	return out, c.meta.wrap(rows.Err())
+	return out, rows.Err()
 }

@@ -28,30 +28,17 @@ func (w owedWork) matters(due, live bool) bool {
 	return true
 }
 
-// owedLook bounds the outbox rows of one person that an explanation looks at; it says when there are more.
-const owedLook = 1000
-
 // owedBy looks through what a person owes for work that concerns this message or the relation of its two people.
 func (x *explaining) owedBy(ctx context.Context, r *sharding.Reader, owner UserID) error {
-	rows, err := outboxRows(ctx, r, `WHERE bucket = ? AND user_id = ? ORDER BY event_id DESC LIMIT ?`,
-		x.b.bucket(owner), int64(owner), owedLook)
-	if err != nil {
-		return err
-	}
-	if len(rows) == owedLook {
-		x.fact(r.Shard().ID(), x.b.bucket(owner), "", "owed", "account %d owes more than %d effects; only the newest were looked at", owner, owedLook)
-	}
-	return x.concern(r, rows)
+	return x.b.eachOwed(ctx, r, `bucket = ? AND user_id = ?`, []any{x.b.bucket(owner), int64(owner)}, func(page []*effect) error {
+		return x.concern(r, page)
+	})
 }
 
 // owedByImports looks for imported follows that have not reached the author's shard: a chunk of them is one row, of any
 // person of the reader's shard.
 func (x *explaining) owedByImports(ctx context.Context, r *sharding.Reader) error {
-	rows, err := outboxRows(ctx, r, `WHERE kind = ? LIMIT ?`, int(effEdges), owedLook)
-	if err != nil {
-		return err
-	}
-	return x.concern(r, rows)
+	return x.b.eachOwed(ctx, r, `kind = ?`, []any{int(effEdges)}, func(page []*effect) error { return x.concern(r, page) })
 }
 
 func (x *explaining) concern(r *sharding.Reader, rows []*effect) error {

@@ -3,7 +3,6 @@ package social
 import (
 	"context"
 	"slices"
-	"sort"
 
 	"socialctl/social/copies"
 )
@@ -26,11 +25,7 @@ func (h *head) from(s seek, n int) ([]entry, bool) {
 	if h == nil {
 		return nil, false
 	}
-	// cut is where the boundary lies: the rows before it are newer.
-	cut := sort.Search(len(h.rows), func(i int) bool {
-		c := h.rows[i].position().Compare(s.at)
-		return c > 0 || c == 0 && !s.older
-	})
+	cut := placeIn(s, h.rows, (*entry).position)
 	if !s.newer {
 		rows := h.rows[cut:]
 		if len(rows) >= n {

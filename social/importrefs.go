@@ -75,26 +75,15 @@ func (im *messageImport) leftReferences(ctx context.Context) (map[MessageID][]*e
 
 // owedReferences reads the edges that people of one shard owe.
 func (b *Backend) owedReferences(ctx context.Context, r *sharding.Reader, owners []UserID, out []*effect) ([]*effect, error) {
-	after := [3]any{-1, 0, 0} // the last key of the page before
-	for {
-		args := make([]any, 0, 2*len(owners)+5)
-		for _, id := range owners {
-			args = append(args, b.bucket(id), int64(id))
-		}
-		args = append(append(args, int(effReference)), after[:]...)
-		page, err := outboxRows(ctx, r, `{primary}
-			WHERE `+r.Dialect().In("bucket, user_id", len(owners))+` AND kind = ? AND (bucket, user_id, event_id) > (?, ?, ?)
-			ORDER BY bucket, user_id, event_id LIMIT ?`, append(args, maxRows)...)
-		if err != nil {
-			return out, err
-		}
-		out = append(out, page...)
-		if len(page) < maxRows {
-			return out, nil
-		}
-		last := page[len(page)-1]
-		after = [3]any{b.bucket(last.owner), int64(last.owner), last.event}
+	args := make([]any, 0, 2*len(owners)+1)
+	for _, id := range owners {
+		args = append(args, b.bucket(id), int64(id))
 	}
+	err := b.eachOwed(ctx, r, r.Dialect().In("bucket, user_id", len(owners))+` AND kind = ?`, append(args, int(effReference)), func(page []*effect) error {
+		out = append(out, page...)
+		return nil
+	})
+	return out, err
 }
 
 // applyImportedEdges brings edges into the shards of what they refer to, many in a transaction, and takes them out of the

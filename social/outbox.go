@@ -365,15 +365,37 @@ func outboxRows(ctx context.Context, q reader, where string, args ...any) ([]*ef
 	return out, rows.Err()
 }
 
+// eachOwed reads all rows of the outbox that a condition chooses, in the order of their key, and hands them over a page at
+// a time: a look that stopped after so many would take what lies behind it for not owed.
+func (b *Backend) eachOwed(ctx context.Context, q reader, where string, args []any, fn func(page []*effect) error) error {
+	after := [3]any{-1, 0, 0} // the last key of the page before
+	for {
+		page, err := outboxRows(ctx, q, `{primary}
+			WHERE `+where+` AND (bucket, user_id, event_id) > (?, ?, ?)
+			ORDER BY bucket, user_id, event_id LIMIT ?`, append(append(slices.Clone(args), after[:]...), maxRows)...)
+		if err != nil {
+			return err
+		}
+		if err := fn(page); err != nil || len(page) < maxRows {
+			return err
+		}
+		last := page[len(page)-1]
+		after = [3]any{b.bucket(last.owner), int64(last.owner), last.event}
+	}
+}
+
 // owedBetween reads the effects, not the jobs, that two people owe each other. What cannot be read is left to the workers.
 func (b *Backend) owedBetween(ctx context.Context, one, other UserID) []*effect {
 	var all []*effect
 	for owner, target := range map[UserID]UserID{one: other, other: one} {
 		var mine []*effect
-		err := b.Cluster.Read(ctx, int64(owner), func(ctx context.Context, r *sharding.Reader) (err error) {
-			mine, err = outboxRows(ctx, r, `WHERE bucket = ? AND user_id = ? AND target = ? AND kind < ? LIMIT ?`,
-				b.bucket(owner), int64(owner), int64(target), int(effFanout), scanBatch)
-			return err
+		err := b.Cluster.Read(ctx, int64(owner), func(ctx context.Context, r *sharding.Reader) error {
+			mine = nil
+			return b.eachOwed(ctx, r, `bucket = ? AND user_id = ? AND target = ? AND kind < ?`,
+				[]any{b.bucket(owner), int64(owner), int64(target), int(effFanout)}, func(page []*effect) error {
+					mine = append(mine, page...)
+					return nil
+				})
 		})
 		if err != nil {
 			b.log.Debug("read what two people owe each other", "owner", owner, "target", target, "error", err)

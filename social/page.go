@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -158,6 +159,25 @@ func (s seek) order(columns string) string {
 		return " ORDER BY " + columns
 	}
 	return " ORDER BY " + strings.ReplaceAll(columns, ",", " DESC,") + " DESC"
+}
+
+// placeIn finds where the seek begins among rows that are in order, newest first: those before it are newer.
+func placeIn[R any](s seek, rows []R, at func(*R) Position) int {
+	return sort.Search(len(rows), func(i int) bool {
+		c := at(&rows[i]).Compare(s.at)
+		return c > 0 || c == 0 && !s.older
+	})
+}
+
+// among is the reading of at most n rows of a list that is in memory as a whole, newest first.
+func among[R any](s seek, rows []R, at func(*R) Position, n int) []R {
+	begin := placeIn(s, rows, at)
+	if !s.newer {
+		return slices.Clip(rows[begin:min(begin+n, len(rows))])
+	}
+	rows = slices.Clone(rows[max(0, begin-n):begin])
+	slices.Reverse(rows)
+	return rows
 }
 
 // list is one list as the paging below sees it. Work per call is bounded: a page that finds too little in the rows that

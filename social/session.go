@@ -2,11 +2,8 @@ package social
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -80,7 +77,8 @@ func (s *Sessions) Grant(ctx context.Context, id UserID) (Granted, error) {
 }
 
 // grant opens a session, unless the account is not live any more, or the password is another one by now than the one
-// whose hash was checked: a log-in that waited must not outlive the change that ends all sessions.
+// whose hash was checked: a log-in that waited must not outlive the change that ends all sessions. Where the account then
+// has more than session.max_per_account, those that were used longest ago end, in the same transaction.
 func (s *Sessions) grant(ctx context.Context, id UserID, checked string, refused error) (Granted, error) {
 	var row sessionRow
 	var token string
@@ -95,46 +93,13 @@ func (s *Sessions) grant(ctx context.Context, id UserID, checked string, refused
 		if row, token, err = s.insert(ctx, tx, id); err != nil {
 			return err
 		}
-		return s.dropExpired(ctx, tx, id)
+		return s.trim(ctx, tx, id, row.id)
 	})
 	if err != nil {
 		return Granted{}, fmt.Errorf("open a session: %w", err)
 	}
 	me, err := s.b.Accounts.Get(ctx, Viewer{UserID: id}, id)
 	return Granted{Account: me, Token: token, ExpiresAt: Millis(row.expiresMS)}, err
-}
-
-func (s *Sessions) insert(ctx context.Context, tx *sharding.Tx, id UserID) (sessionRow, string, error) {
-	raw := make([]byte, 8+24)
-	if _, err := rand.Read(raw); err != nil {
-		return sessionRow{}, "", err
-	}
-	now := s.b.now()
-	row := sessionRow{id: hex.EncodeToString(raw[:8]), createdMS: now, lastUsedMS: now, expiresMS: now + s.b.Config.Session.TTL.Milliseconds()}
-	token := fmt.Sprintf("%d.%s.%s", id, row.id, base64.RawURLEncoding.EncodeToString(raw[8:]))
-	hash := sha256.Sum256([]byte(token))
-	row.hash = hash[:]
-	bucket := s.b.bucket(id)
-	_, err := tx.Exec(ctx, sharding.Key("session", bucket, int64(id), []byte(row.id)), `
-		INSERT INTO session (bucket, user_id, session_id, token_hash, created_ms, last_used_ms, expires_ms)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`, bucket, int64(id), []byte(row.id), row.hash, row.createdMS, row.lastUsedMS, row.expiresMS)
-	return row, token, err
-}
-
-// dropExpired takes out the person's sessions that have run out: nothing else reaps them.
-func (s *Sessions) dropExpired(ctx context.Context, tx *sharding.Tx, id UserID) error {
-	rows, err := sessionsOf(ctx, tx, s.b.bucket(id), id)
-	if err != nil {
-		return err
-	}
-	for _, row := range rows {
-		if row.expiresMS <= s.b.now() {
-			if err := deleteSession(ctx, tx, s.b.bucket(id), id, row.id); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // Authenticate says who a token is. Errors: token_invalid, token_expired.
@@ -212,13 +177,12 @@ func (s *Sessions) load(ctx context.Context, id UserID, more ...copies.Key) ([]s
 		return rows, tags, nil
 	}
 	var out []sessionRow
-	err := s.b.Cluster.Read(ctx, int64(id), func(ctx context.Context, r *sharding.Reader) error {
-		var err error
-		out, err = sessionsOf(ctx, r, s.b.bucket(id), id)
+	err := s.b.Cluster.Read(ctx, int64(id), func(ctx context.Context, r *sharding.Reader) (err error) {
+		out, err = s.b.sessionsOf(ctx, r, id)
 		return err
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("read sessions: %w", err)
+		return nil, nil, err
 	}
 	s.b.logins.Put(key, t, out)
 	return out, tags, nil
@@ -242,22 +206,6 @@ func (s *Sessions) touch(ctx context.Context, id UserID, row sessionRow) {
 	_ = s.b.cache.Invalidate(ctx, sessionKey(id)) // an older copy has an older last use, and no harm in it
 }
 
-// List returns the person's live sessions, newest first.
-func (s *Sessions) List(ctx context.Context, v Viewer) ([]Session, error) {
-	rows, _, err := s.load(ctx, v.UserID)
-	if err != nil {
-		return nil, err
-	}
-	out := []Session{}
-	for _, row := range rows {
-		if row.expiresMS > s.b.now() {
-			out = append(out, Session{ID: row.id, CreatedAt: Millis(row.createdMS), LastUsedAt: Millis(row.lastUsedMS),
-				ExpiresAt: Millis(row.expiresMS), Current: row.id == v.Session})
-		}
-	}
-	return out, nil
-}
-
 // End ends one of the person's sessions; "current" is the one that asks. The error for an unknown one is not_found.
 func (s *Sessions) End(ctx context.Context, v Viewer, sessionID string) error {
 	if sessionID == "current" {
@@ -278,45 +226,4 @@ func (s *Sessions) End(ctx context.Context, v Viewer, sessionID string) error {
 		return notFound("session")
 	}
 	return nil
-}
-
-// endAll ends every session of the account but the one named; inside the transaction that changes the password.
-func (s *Sessions) endAll(ctx context.Context, tx *sharding.Tx, id UserID, but string) error {
-	rows, err := sessionsOf(ctx, tx, s.b.bucket(id), id)
-	if err != nil {
-		return err
-	}
-	for _, row := range rows {
-		if row.id != but {
-			if err := deleteSession(ctx, tx, s.b.bucket(id), id, row.id); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func deleteSession(ctx context.Context, tx *sharding.Tx, bucket sharding.Bucket, id UserID, session string) error {
-	_, err := tx.Exec(ctx, sharding.Key("session", bucket, int64(id), []byte(session)),
-		`DELETE FROM session WHERE bucket = ? AND user_id = ? AND session_id = ?`, bucket, int64(id), []byte(session))
-	return err
-}
-
-func sessionsOf(ctx context.Context, q reader, bucket sharding.Bucket, id UserID) ([]sessionRow, error) {
-	rows, err := q.Query(ctx, `
-		SELECT session_id, token_hash, created_ms, last_used_ms, expires_ms
-		FROM session WHERE bucket = ? AND user_id = ? ORDER BY created_ms DESC, session_id LIMIT 1000`, bucket, int64(id))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []sessionRow
-	for rows.Next() {
-		var row sessionRow
-		if err := rows.Scan(&row.id, &row.hash, &row.createdMS, &row.lastUsedMS, &row.expiresMS); err != nil {
-			return nil, err
-		}
-		out = append(out, row)
-	}
-	return out, rows.Err()
 }
